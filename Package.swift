@@ -15,10 +15,10 @@ let settings: [SwiftSetting] =
 let package = Package(
     name: "Apus",
     products: [
-        .library(name: "ApusGateway", targets: ["ApusGateway"]),
+        .library(name: "ApusGateway", targets: ["ApusGateway"])
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0")
     ],
     targets: [
         // Floor 0: the application contract.
@@ -31,15 +31,29 @@ let package = Package(
         .target(name: "ApusHTTP", dependencies: ["ApusGateway"], swiftSettings: settings),
         // C libraries.
         .systemLibrary(
-            name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+            name: "COpenSSL",
+            pkgConfig: "openssl",
+            providers: [.apt(["libssl-dev"])]
+        ),
         .systemLibrary(
-            name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+            name: "CNghttp2",
+            pkgConfig: "libnghttp2",
+            providers: [.apt(["libnghttp2-dev"])]
+        ),
         .systemLibrary(
-            name: "CNgtcp2", pkgConfig: "libngtcp2_crypto_gnutls",
-            providers: [.apt(["libngtcp2-dev", "libngtcp2-crypto-gnutls-dev"])]),
+            name: "CNgtcp2",
+            pkgConfig: "libngtcp2_crypto_gnutls",
+            providers: [.apt(["libngtcp2-dev", "libngtcp2-crypto-gnutls-dev"])]
+        ),
         .systemLibrary(
-            name: "CNghttp3", pkgConfig: "libnghttp3", providers: [.apt(["libnghttp3-dev"])]),
+            name: "CNghttp3",
+            pkgConfig: "libnghttp3",
+            providers: [.apt(["libnghttp3-dev"])]
+        ),
         .systemLibrary(
-            name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
+            name: "CGnuTLS",
+            pkgConfig: "gnutls",
+            providers: [.apt(["libgnutls28-dev"])]
+        ),
     ]
 )

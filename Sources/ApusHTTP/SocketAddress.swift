@@ -58,7 +58,8 @@ package struct SocketAddress: Hashable, Sendable {
     }
 
     /// Calls `body` with the address as the socket interface wants it; the pointer lives for the call.
-    package func withSockAddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Result) rethrows -> Result {
+    package func withSockAddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Result) rethrows -> Result
+    {
         switch family {
         case .ipv4:
             var raw = sockaddr_in()
@@ -77,7 +78,8 @@ package struct SocketAddress: Hashable, Sendable {
     }
 
     private static func rebound<Raw, Result>(
-        _ raw: inout Raw, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Result
+        _ raw: inout Raw,
+        _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Result
     ) rethrows -> Result {
         let length = socklen_t(MemoryLayout<Raw>.size)
         return try withUnsafePointer(to: &raw) { pointer in

@@ -73,7 +73,7 @@ public struct HTTPScope: Sendable {
         var extensions: Extensions = [.pathSend, .requestTrailers]
         if head.acceptsTrailers { extensions.insert(.responseTrailers) }
         // RFC 8297: an HTTP/1.0 client would take a 103 for the final response.
-        if head.version != .http1_0 { extensions.insert(.earlyHints) }
+        if head.version != .http10 { extensions.insert(.earlyHints) }
         if connection.tls != nil { extensions.insert(.tls) }
         return extensions
     }
@@ -112,7 +112,7 @@ extension HTTPScope {
         method: String = "GET",
         target: String = "/",
         headers: Headers = [:],
-        httpVersion: HTTPVersion = .http1_1,
+        httpVersion: HTTPVersion = .http11,
         state: State = State()
     ) {
         let acceptsTrailers = headers["te"]?.lowercased().contains("trailers") ?? false

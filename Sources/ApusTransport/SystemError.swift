@@ -1,0 +1,26 @@
+import Glibc
+
+/// A system call that failed, and why.
+package struct SystemError: Error, Hashable, Sendable {
+    /// The errno value.
+    package let code: Int32
+    /// The call's name, e.g. `bind`.
+    package let call: String
+
+    package init(_ call: String, code: Int32) {
+        self.call = call
+        self.code = code
+    }
+
+    /// The error of the call that has just failed on this thread.
+    static func last(_ call: String) -> SystemError {
+        SystemError(call, code: errno)
+    }
+}
+
+extension SystemError: CustomStringConvertible {
+    /// `bind: Address already in use`.
+    package var description: String {
+        "\(call): \(String(cString: strerror(code)))"
+    }
+}

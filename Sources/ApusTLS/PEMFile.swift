@@ -93,18 +93,13 @@ final class PEMFile {
         let request = PasswordRequest(password)
         let handle = PEM_read_bio_PrivateKey(bio, nil, answerPassword, Unmanaged.passUnretained(request).toOpaque())
         if let handle { return PrivateKey(owning: handle) }
-        let code = OpenSSLErrors.take()
-        if request.wasAsked {
-            throw .configuration(
-                password == nil
-                    ? "\(subject) is encrypted and no password was given"
-                    : "\(subject) is encrypted and the given password does not open it"
-            )
-        }
-        if ERR_GET_LIB(code) == ERR_LIB_PEM, ERR_GET_REASON(code) == PEM_R_NO_START_LINE {
-            throw .configuration("\(subject) holds no private key in PEM form")
-        }
-        throw .configuration("\(subject) holds no usable private key: \(OpenSSLErrors.text(code))")
+        OpenSSLErrors.clear()
+        guard request.wasAsked else { throw .configuration("\(subject) holds no usable private key in PEM form") }
+        throw .configuration(
+            password == nil
+                ? "\(subject) is encrypted and no password was given"
+                : "\(subject) is encrypted and the given password does not open it"
+        )
     }
 
     /// A BIO over the content, which must not outlive this object.

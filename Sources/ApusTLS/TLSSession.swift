@@ -30,7 +30,7 @@ package final class TLSSession {
     /// The library's session.
     let handle: OpaquePointer
     /// In an allocation of its own: the library's callbacks reach only this.
-    private let wire: UnsafeMutablePointer<TLSWire>
+    let wire: UnsafeMutablePointer<TLSWire>
     private var state = State.handshaking
     /// How the connection began, for telling HTTP in clear from garbage.
     private var opening = Opening()

@@ -11,7 +11,7 @@ struct TLSWire {
     private(set) var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// From `malloc`; `start..<end` waits to be sent.
     private var block: UnsafeMutableRawPointer?
-    private var capacity = 0
+    private(set) var capacity = 0
     private var start = 0
     private var end = 0
 
@@ -108,13 +108,16 @@ extension TLSWire {
     private static func makeMethod() -> OpaquePointer? {
         guard let method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "apus") else { return nil }
         BIO_meth_set_read_ex(method) { bio, target, count, taken in
+            // A flag left from before would make an alert look like want of input.
+            apus_bio_clear_retry(bio)
             guard let wire = TLSWire.of(bio), let target, let taken else { return 0 }
             taken.pointee = wire.pointee.read(into: target, count: count)
             if taken.pointee > 0 { return 1 }
-            apus_bio_ask_for_more(bio)
+            apus_bio_set_retry_read(bio)
             return 0
         }
         BIO_meth_set_write_ex(method) { bio, source, count, written in
+            apus_bio_clear_retry(bio)
             guard let wire = TLSWire.of(bio), let written else { return 0 }
             guard wire.pointee.append(UnsafeRawBufferPointer(start: source, count: count)) else { return 0 }
             written.pointee = count

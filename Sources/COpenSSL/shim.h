@@ -50,8 +50,11 @@ static inline int apus_ssl_set_server_name(SSL *ssl, const char *name) {
     return (int)SSL_set_tlsext_host_name(ssl, name);
 }
 
-static inline void apus_bio_ask_for_more(BIO *bio) {
+static inline void apus_bio_clear_retry(BIO *bio) {
     BIO_clear_retry_flags(bio);
+}
+
+static inline void apus_bio_set_retry_read(BIO *bio) {
     BIO_set_retry_read(bio);
 }
 

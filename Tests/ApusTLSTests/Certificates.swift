@@ -45,6 +45,11 @@ struct Certificates: Sendable {
         try write(read("ecdsa.pem").replacingOccurrences(of: "MII", with: "AII"), to: "damaged.pem")
         try write(String(repeating: "x", count: 1024 * 1024), to: "largest.txt")
         try write(String(repeating: "x", count: 1024 * 1024 + 1), to: "too-large.txt")
+        // The keys go when the tests are over; there is no later moment to hang this on.
+        atexit {
+            guard let made = try? Certificates.shared.get() else { return }
+            try? FileManager.default.removeItem(atPath: made.directory)
+        }
     }
 
     /// root → leaf.key, with the root appended to the leaf's file as a chain.

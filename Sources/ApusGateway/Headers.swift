@@ -18,6 +18,13 @@ public struct Headers: Sendable {
         package var valueRange: Range<Int> {
             Int(start) + Int(nameCount)..<Int(start) + Int(nameCount) + Int(valueCount)
         }
+
+        /// Fields past 4 GiB in all would not fit their places; limits end far below.
+        package init(start: Int, nameCount: Int, valueCount: Int) {
+            self.start = UInt32(clamping: start)
+            self.nameCount = UInt32(clamping: nameCount)
+            self.valueCount = UInt32(clamping: valueCount)
+        }
     }
 
     public init() {}
@@ -26,6 +33,25 @@ public struct Headers: Sendable {
     public init(reservingFields fieldCount: Int, bytes byteCount: Int) {
         fields.reserveCapacity(fieldCount)
         bytes.reserveCapacity(byteCount)
+    }
+
+    /// Exactly so many fields and bytes, all of which `fill` writes: for parsers that have found every field already.
+    package init(
+        fieldCount: Int,
+        byteCount: Int,
+        filledBy fill: (UnsafeMutableBufferPointer<Field>, UnsafeMutableRawBufferPointer) -> Void
+    ) {
+        fields = Array(unsafeUninitializedCapacity: fieldCount) { places, placeCount in
+            bytes = Array(unsafeUninitializedCapacity: byteCount) { room, roomCount in
+                // An array's room may be larger than what was asked for.
+                fill(
+                    UnsafeMutableBufferPointer(rebasing: places[0..<fieldCount]),
+                    UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: room[0..<byteCount]))
+                )
+                roomCount = byteCount
+            }
+            placeCount = fieldCount
+        }
     }
 
     /// The number of fields.
@@ -55,13 +81,9 @@ public struct Headers: Sendable {
 
     /// Adds a field from bytes as they are.
     package mutating func append(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-        // Fields past 4 GiB in all would not fit their places; limits end far below.
-        let start = UInt32(clamping: bytes.count)
+        fields.append(Field(start: bytes.count, nameCount: name.count, valueCount: value.count))
         bytes.append(contentsOf: name)
         bytes.append(contentsOf: value)
-        fields.append(
-            Field(start: start, nameCount: UInt32(clamping: name.count), valueCount: UInt32(clamping: value.count))
-        )
     }
 
     /// Adds a field and turns its name into lower case.
@@ -75,11 +97,15 @@ public struct Headers: Sendable {
 
     /// Adds all fields of another section.
     public mutating func append(contentsOf other: Headers) {
-        let offset = UInt32(clamping: bytes.count)
+        let offset = bytes.count
         bytes.append(contentsOf: other.bytes)
         for field in other.fields {
             fields.append(
-                Field(start: offset + field.start, nameCount: field.nameCount, valueCount: field.valueCount)
+                Field(
+                    start: offset + Int(field.start),
+                    nameCount: Int(field.nameCount),
+                    valueCount: Int(field.valueCount)
+                )
             )
         }
     }

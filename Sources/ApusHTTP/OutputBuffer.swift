@@ -68,7 +68,7 @@ package struct OutputBuffer: ~Copyable {
     }
 
     /// Copies the UTF-8 of a literal to the end.
-    package mutating func append(_ text: StaticString) {
+    package mutating func append(literal text: StaticString) {
         append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
@@ -135,6 +135,30 @@ package struct OutputBuffer: ~Copyable {
             }
         }
         other.removeAll()
+    }
+
+    /// Moves up to `limit` bytes from another buffer's front to this one's end.
+    package mutating func take(_ other: inout OutputBuffer, atMost limit: Int) {
+        guard other.count > limit else {
+            take(&other)
+            return
+        }
+        var left = limit
+        while left > 0, other.head < other.segments.count {
+            let segment = other.segments[other.head]
+            let part = min(segment.count, left)
+            switch segment {
+            case .inline(let start, _):
+                append(UnsafeRawBufferPointer(rebasing: other.block[start..<start + part]))
+            case .bytes(let bytes):
+                append(bytes[0..<part])
+            case .file(let file, let offset, _):
+                segments.append(.file(file, offset: offset, count: part))
+                count += part
+            }
+            other.consume(part)
+            left -= part
+        }
     }
 
     // MARK: Take

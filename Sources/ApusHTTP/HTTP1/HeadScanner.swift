@@ -1,0 +1,45 @@
+import Glibc
+
+/// Looks for the end of a head (or of trailers) that comes in small pieces, each byte once, so that parsing it anew for
+/// every piece does not cost the square of its length.
+struct HeadScanner {
+    /// Whether the first line is a request line.
+    private let hasRequestLine: Bool
+    private var scanned = 0
+    private var lineStart = 0
+    private var sectionStart: Int?
+    /// Whether an attempt at parsing has found the input incomplete.
+    private(set) var isUnderWay = false
+
+    init(hasRequestLine: Bool) {
+        self.hasRequestLine = hasRequestLine
+        sectionStart = hasRequestLine ? nil : 0
+    }
+
+    /// Starts over, for the next head.
+    mutating func reset() {
+        self = HeadScanner(hasRequestLine: hasRequestLine)
+    }
+
+    /// Notes the bytes so far, and says whether a parser will come to a result on them: the section is complete, too
+    /// large, or broken at a line's end.
+    ///
+    /// - Parameter bytes: Everything since the section began.
+    mutating func canDecide(_ bytes: UnsafeRawBufferPointer, _ limits: Limits) -> Bool {
+        isUnderWay = true
+        guard let base = bytes.baseAddress else { return false }
+        // `scanned` never runs ahead of the bytes, which only grow until the reset.
+        while scanned < bytes.count, let found = memchr(base + scanned, 0x0A, bytes.count - scanned) {
+            let index = UnsafeRawPointer(found) - base
+            let isBare = index == 0 || bytes[index - 1] != UInt8(ascii: "\r")
+            let isEmptyLine = index - lineStart == 1
+            if isBare || isEmptyLine { return true }
+            scanned = index + 1
+            lineStart = scanned
+            if sectionStart == nil { sectionStart = scanned }
+        }
+        scanned = bytes.count
+        guard let sectionStart else { return bytes.count >= limits.maxRequestLineSize + 2 }
+        return bytes.count - sectionStart > limits.maxFieldSectionSize + 2
+    }
+}

@@ -1,0 +1,185 @@
+import ApusGateway
+import ApusHTTP
+import CNghttp2
+
+extension HTTP2Connection {
+    /// Turns what the callbacks have recorded into stream events, and does what they may not do themselves.
+    func handleEvents(now: Instant) {
+        guard !sink.pointee.events.isEmpty else { return }
+        // Callbacks find an empty list should anything below make the library call them.
+        var events = spareEvents
+        spareEvents = []
+        swap(&events, &sink.pointee.events)
+        for event in events {
+            handle(event, now: now)
+        }
+        events.removeAll(keepingCapacity: events.capacity <= 64)
+        spareEvents = events
+        settleConnectionWindow()
+    }
+
+    private func handle(_ event: EventSink.Event, now: Instant) {
+        switch event {
+        case .head(let stream): handleHead(stream)
+        case .data(let stream, let bytes): handleData(stream, bytes)
+        case .requestEnd(let stream): handleRequestEnd(stream)
+        case .closed(let stream, let code): handleClosed(stream, code: code)
+        case .answeredEarly(let stream):
+            // RFC 9113 §8.1: the response is whole, the rest of the request is not needed.
+            reset(stream, code: NGHTTP2_NO_ERROR.rawValue)
+        case .trailersDue(let stream): submitTrailers(stream)
+        case .headNotSent(let stream): reset(stream, code: NGHTTP2_INTERNAL_ERROR.rawValue)
+        case .writable(let stream):
+            if isApplications(stream) { emit(.writable(identifier(stream))) }
+        case .peerReset:
+            if !peerResets.take(now: now) { calmDown("the peer resets streams too often") }
+        case .provokedReset:
+            if !provokedResets.take(now: now) { calmDown("the peer makes us reset streams too often") }
+        case .goawaySent(let code, let reason): handleGoawaySent(code: code, reason: reason)
+        case .pingAnswered: noticeWasRead()
+        }
+    }
+
+    func identifier(_ stream: StreamPointer) -> StreamID {
+        StreamID(UInt64(stream.pointee.id))
+    }
+
+    /// Whether the application has the stream and has a say in it.
+    private func isApplications(_ stream: StreamPointer) -> Bool {
+        stream.pointee.isDelivered && !stream.pointee.isTakenOver
+    }
+
+    // MARK: - Requests
+
+    private func handleHead(_ stream: StreamPointer) {
+        guard let fields = stream.pointee.request else { return }
+        stream.pointee.request = nil
+        timers.firstRequestHasCome()
+        // Reset in the same breath as it came: no handler ever starts (CVE-2023-44487).
+        guard !stream.pointee.isClosed, !hasFailed else { return }
+        // A reset stream keeps its place until its handler has ended, or a peer could start handlers without bound.
+        guard admitted + orphans.count < limits.maxConcurrentStreams else {
+            stream.pointee.isTakenOver = true
+            reset(stream, code: NGHTTP2_REFUSED_STREAM.rawValue)
+            return
+        }
+        admitted += 1
+        stream.pointee.isAdmitted = true
+        stream.pointee.hasPriority = fields.hasPriority
+        switch fields.finish(secure: secure, hasBody: !stream.pointee.requestEnded) {
+        case .success(let head):
+            stream.pointee.isDelivered = true
+            emit(.request(identifier(stream), head))
+            if !head.hasBody { emit(.end(identifier(stream), trailers: nil)) }
+        case .failure(let refusal):
+            answer(stream, status: refusal.status, isHead: fields.isHead)
+        }
+    }
+
+    private func handleData(_ stream: StreamPointer, _ bytes: Bytes) {
+        withheld += bytes.count
+        // What nobody will read is thrown away here; the connection's window gets it back at once.
+        guard isApplications(stream), !stream.pointee.isClosed, !stream.pointee.responseIsSent else { return }
+        unconsumed += bytes.count
+        stream.pointee.unconsumed += bytes.count
+        emit(.body(identifier(stream), bytes))
+    }
+
+    private func handleRequestEnd(_ stream: StreamPointer) {
+        let trailers = stream.pointee.trailers
+        stream.pointee.trailers = nil
+        guard isApplications(stream), !stream.pointee.isClosed else { return }
+        guard trailers?.isExcessive != true else {
+            refuseTrailers(stream)
+            return
+        }
+        emit(.end(identifier(stream), trailers: trailers?.headers))
+    }
+
+    /// Ends a request whose trailers are too large: with 431 where the application has not begun to answer.
+    private func refuseTrailers(_ stream: StreamPointer) {
+        emit(.reset(identifier(stream), .excessiveLoad))
+        stream.pointee.isTakenOver = true
+        if stream.pointee.hasHead {
+            reset(stream, code: NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
+        } else {
+            answer(stream, status: 431, isHead: false)
+        }
+    }
+
+    // MARK: - End of a stream
+
+    private func handleClosed(_ stream: StreamPointer, code: UInt32) {
+        unconsumed -= stream.pointee.unconsumed
+        if stream.pointee.isAdmitted { admitted -= 1 }
+        let isWhole = stream.pointee.responseIsSent && !stream.pointee.isTakenOver
+        if isApplications(stream), !isWhole {
+            emit(.reset(identifier(stream), StreamReset(http2: code)))
+        }
+        if stream.pointee.isDelivered, !isWhole, !stream.pointee.applicationEnded {
+            orphans.insert(stream.pointee.id)
+        }
+        sink.pointee.streams.release(stream)
+    }
+
+    /// The application's handler has ended; only now does a stream that ended before its response make room.
+    package func applicationEnded(on id: StreamID) {
+        if !orphans.isEmpty, let number = Int32(exactly: id.rawValue), orphans.remove(number) != nil { return }
+        session.stream(id)?.pointee.applicationEnded = true
+    }
+
+    /// Queues RST_STREAM; the library leaves out what else it has for the stream.
+    func reset(_ stream: StreamPointer, code: UInt32) {
+        guard !stream.pointee.isClosed else { return }
+        stream.pointee.resetIsOurs = true
+        check(session.submitReset(stream, code: code))
+    }
+
+    /// Ends the connection where the library ran out of memory; other codes say that the stream has gone.
+    func check(_ code: Int32) {
+        hasQueuedMore = true
+        if code == NGHTTP2_ERR_NOMEM.rawValue { failInternally(libraryErrorText(code)) }
+    }
+
+    // MARK: - End of the connection
+
+    private func calmDown(_ reason: String) {
+        let error = ConnectionError(.limitExceeded, "HTTP/2 ENHANCE_YOUR_CALM: \(reason)")
+        fail(error, code: NGHTTP2_ENHANCE_YOUR_CALM)
+    }
+
+    private func handleGoawaySent(code: UInt32, reason: String) {
+        if connectionError == nil {
+            let invalid = sink.pointee.lastInvalid
+            let details = [reason, invalid == 0 ? "" : libraryErrorText(invalid)].filter { !$0.isEmpty }
+            let text = "HTTP/2 \(errorCodeName(code)): \(details.joined(separator: "; "))"
+            let isCalm = code == NGHTTP2_ENHANCE_YOUR_CALM.rawValue
+            connectionError = ConnectionError(isCalm ? .limitExceeded : .protocolViolation, text)
+        }
+        loseStreams()
+    }
+
+    // MARK: - Windows
+
+    /// The application has taken body bytes: the stream's window opens by them.
+    package func consumed(_ count: Int, on id: StreamID) {
+        guard count > 0, let stream = session.stream(id) else { return }
+        // Not more than came, whatever the caller counts.
+        let taken = min(count, stream.pointee.unconsumed)
+        stream.pointee.unconsumed -= taken
+        unconsumed -= taken
+        if !stream.pointee.requestEnded { check(session.consume(stream: stream, taken)) }
+        settleConnectionWindow()
+    }
+
+    /// Gives the connection's window back what has come, but for what applications leave unread beyond the bound.
+    ///
+    /// So one slow handler does not stall its siblings, and the memory of a connection stays bounded: what waits may be
+    /// `connectionReceiveWindow`, and as much again that the peer may send then.
+    func settleConnectionWindow() {
+        let credit = withheld - max(0, unconsumed - limits.connectionReceiveWindow)
+        guard credit > 0 else { return }
+        withheld -= credit
+        check(session.consumeConnection(credit))
+    }
+}

@@ -1,0 +1,133 @@
+import ApusGateway
+import ApusHTTP
+import CNghttp2
+
+extension HTTP2Connection {
+    // MARK: - Responses
+
+    /// Takes a piece of the response of a stream; ignored where the stream has gone.
+    package func send(_ event: ResponseEvent, on id: StreamID) {
+        guard !hasFailed, let stream = session.stream(id), !stream.pointee.isTakenOver else { return }
+        switch event {
+        case .informational(let status, let headers):
+            check(responseFields.with(status: status, headers) { session.submitInformational(stream, $0) })
+        case .head(let head):
+            sendHead(head, on: stream)
+        case .body(let bytes, let end):
+            sendBody(bytes, end: end, on: stream)
+        case .file:
+            // Only connections that say `acceptsFiles` are given files; this one cannot finish the response.
+            sendReset(.internalError, on: stream)
+        case .trailers(let headers):
+            guard stream.pointee.hasHead, !stream.pointee.bodyIsComplete else { return }
+            stream.pointee.responseTrailers = headers
+            sendBody(Bytes(), end: true, on: stream)
+        case .reset(let reason):
+            sendReset(reason, on: stream)
+        }
+    }
+
+    private func sendHead(_ head: ResponseHead, on stream: StreamPointer) {
+        guard !stream.pointee.hasHead else { return }
+        stream.pointee.hasHead = true
+        stream.pointee.bodyIsComplete = head.endsStream
+        stream.pointee.lastProgress = sink.pointee.now
+        let code = responseFields.with(status: head.status, head.headers, head.defaults) {
+            session.submitResponse(stream, $0, hasBody: !head.endsStream)
+        }
+        check(code)
+    }
+
+    private func sendBody(_ bytes: Bytes, end: Bool, on stream: StreamPointer) {
+        guard stream.pointee.hasHead, !stream.pointee.bodyIsComplete else { return }
+        if stream.pointee.body.count == 0 { stream.pointee.lastProgress = sink.pointee.now }
+        stream.pointee.body.append(bytes)
+        stream.pointee.bodyIsComplete = end
+        if stream.pointee.body.count > limits.streamSendHighWater { stream.pointee.isAboveHighWater = true }
+        shareIfLarge(stream)
+        if stream.pointee.isDeferred, end || !bytes.isEmpty {
+            stream.pointee.isDeferred = false
+            check(session.resumeBody(stream))
+        }
+    }
+
+    /// Lets a large response take turns with its siblings.
+    ///
+    /// By default a response is sent to its end before the next one begins (RFC 9218 §4.2); behind a proxy, where the
+    /// streams of a connection belong to different clients, one download would stop all others.
+    private func shareIfLarge(_ stream: StreamPointer) {
+        guard !stream.pointee.hasPriority, stream.pointee.body.count > Self.shareThreshold else { return }
+        stream.pointee.hasPriority = true
+        check(session.setIncremental(stream))
+    }
+
+    /// A response of one DATA frame has nothing to share.
+    private static let shareThreshold = 16 * 1024
+
+    /// Resets a stream, unless its response is complete: what is queued of that still goes out.
+    private func sendReset(_ reason: StreamReset, on stream: StreamPointer) {
+        guard !stream.pointee.bodyIsComplete else { return }
+        stream.pointee.isTakenOver = true
+        reset(stream, code: reason.http2Code)
+    }
+
+    /// Queues the trailers, now that the body has gone out.
+    func submitTrailers(_ stream: StreamPointer) {
+        guard let trailers = stream.pointee.responseTrailers, !stream.pointee.isClosed else { return }
+        stream.pointee.responseTrailers = nil
+        check(responseFields.with(status: nil, trailers) { session.submitTrailers(stream, $0) })
+    }
+
+    /// Answers a request that no application sees; the rest of it is thrown away.
+    func answer(_ stream: StreamPointer, status: Int, isHead: Bool) {
+        stream.pointee.isTakenOver = true
+        let text = Self.answerText(status)
+        let headers: Headers = ["content-type": "text/plain; charset=utf-8", "content-length": "\(text.count)"]
+        sendHead(ResponseHead(status: status, headers: headers, endsStream: isHead), on: stream)
+        sendBody(text, end: true, on: stream)
+    }
+
+    private static func answerText(_ status: Int) -> Bytes {
+        switch status {
+        case 414: "414 URI Too Long\n"
+        case 431: "431 Request Header Fields Too Large\n"
+        case 501: "501 Not Implemented\n"
+        default: "400 Bad Request\n"
+        }
+    }
+
+    /// Body bytes of a response that wait for the peer's window.
+    package func bufferedOutput(on id: StreamID) -> Int {
+        session.stream(id)?.pointee.body.count ?? 0
+    }
+
+    /// Files have to go through the library's frames, so they come as bytes.
+    package var acceptsFiles: Bool { false }
+
+    // MARK: - Output
+
+    /// Appends what there is to say, about 256 KiB at most; call again when that is written.
+    package func nextOutput(into output: inout OutputBuffer, now: Instant) {
+        sink.pointee.now = now
+        // Callbacks write into the sink; the caller's buffer lies there meanwhile.
+        swap(&output, &sink.pointee.output)
+        repeat {
+            hasQueuedMore = false
+            writeFrames()
+            handleEvents(now: now)
+        } while hasQueuedMore && sink.pointee.output.count < SessionCallbacks.outputBudget
+        swap(&output, &sink.pointee.output)
+        trackActivity(now: now)
+    }
+
+    private func writeFrames() {
+        let sink = sink
+        while sink.pointee.output.count < SessionCallbacks.outputBudget {
+            let count = session.nextFrame { sink.pointee.output.append($0) }
+            guard count > 0 else {
+                if count < 0 { failInternally(libraryErrorText(Int32(clamping: count))) }
+                return
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import ApusHTTP
+import CNghttp2
+
+/// What a connection waits for, each until its own time.
+struct Timers {
+    /// Until when the preface, SETTINGS and the head of the first request have to come.
+    private(set) var firstRequest: Instant?
+    /// Until when the header block that has begun has to be complete.
+    var headerBlock: Instant?
+    /// Until when a connection without streams is kept.
+    var idle: Instant?
+    /// When the second GOAWAY goes out.
+    var finalGoaway: Instant?
+    /// When streams are looked at that wait for the peer's window.
+    var stall: Instant?
+
+    init(limits: Limits, now: Instant) {
+        firstRequest = now + .seconds(limits.headTimeout)
+    }
+
+    mutating func firstRequestHasCome() {
+        firstRequest = nil
+    }
+
+    /// The first of all times.
+    var earliest: Instant? {
+        var earliest = firstRequest ?? .distantFuture
+        if let headerBlock { earliest = min(earliest, headerBlock) }
+        if let idle { earliest = min(earliest, idle) }
+        if let finalGoaway { earliest = min(earliest, finalGoaway) }
+        if let stall { earliest = min(earliest, stall) }
+        return earliest == .distantFuture ? nil : earliest
+    }
+}
+
+extension HTTP2Connection {
+    /// Seconds between the two GOAWAYs, in which requests on their way arrive (RFC 9113 §6.8).
+    private static let noticePeriod = 1.0
+
+    /// When ``handleTimeout(now:)`` is to be called.
+    package var deadline: Instant? {
+        hasFailed ? nil : timers.earliest
+    }
+
+    /// Does what is due at this time.
+    package func handleTimeout(now: Instant) {
+        guard !hasFailed else { return }
+        sink.pointee.now = now
+        if let due = timers.finalGoaway, due <= now { noticeWasRead() }
+        if let due = timers.stall, due <= now { resetStalledStreams(now: now) }
+        if let due = timers.firstRequest, due <= now {
+            timeOut("no request came in time")
+        } else if let due = timers.headerBlock, due <= now {
+            timeOut("a header block was not completed in time")
+        } else if let due = timers.idle, due <= now {
+            // RFC 9113 §9.1: GOAWAY before an idle connection is closed. Nothing is wrong.
+            timers.idle = nil
+            session.terminate(code: NGHTTP2_NO_ERROR.rawValue)
+        }
+    }
+
+    private func timeOut(_ reason: String) {
+        fail(ConnectionError(.timeout, "HTTP/2: \(reason)"), code: NGHTTP2_NO_ERROR)
+    }
+
+    /// Keeps the timers in step with what there is to wait for.
+    func trackActivity(now: Instant) {
+        if sink.pointee.openBlock == nil {
+            timers.headerBlock = nil
+        } else if timers.headerBlock == nil {
+            timers.headerBlock = now + .seconds(limits.headTimeout)
+        }
+        let isIdle = sink.pointee.streams.live.isEmpty
+        if !isIdle || timers.firstRequest != nil {
+            timers.idle = nil
+        } else if timers.idle == nil {
+            timers.idle = now + .seconds(limits.keepAliveTimeout)
+        }
+        if isIdle {
+            timers.stall = nil
+        } else if timers.stall == nil {
+            timers.stall = now + .seconds(limits.sendStallTimeout)
+        }
+    }
+
+    /// Resets streams of whose body the peer has not taken a byte for too long: a window held shut keeps our memory
+    /// (CVE-2026-49975).
+    private func resetStalledStreams(now: Instant) {
+        var next: Instant?
+        for stream in sink.pointee.streams.live where stream.pointee.body.count > 0 {
+            // Where the windows are open, it is our turn and not the peer's.
+            if !session.isBlocked(stream) { stream.pointee.lastProgress = now }
+            let due = stream.pointee.lastProgress + .seconds(limits.sendStallTimeout)
+            if due <= now {
+                reset(stream, code: NGHTTP2_CANCEL.rawValue)
+            } else {
+                next = min(next ?? due, due)
+            }
+        }
+        timers.stall = next ?? now + .seconds(limits.sendStallTimeout)
+    }
+
+    // MARK: - Shutdown
+
+    /// Asks the peer for no more requests; those that are here or on their way are finished.
+    package func shutdown(now: Instant) {
+        guard !hasFailed, timers.finalGoaway == nil, !isDraining else { return }
+        isDraining = true
+        session.submitShutdownNotice()
+        timers.finalGoaway = now + .seconds(Self.noticePeriod)
+    }
+
+    /// The peer knows that we leave: names the last request that is taken.
+    func noticeWasRead() {
+        guard timers.finalGoaway != nil else { return }
+        timers.finalGoaway = nil
+        session.submitGoaway()
+        hasQueuedMore = true
+    }
+}

@@ -1,0 +1,17 @@
+"""Importing this registers every case, in the order in which they run."""
+
+from . import (  # noqa: F401
+    requests,
+    fields,
+    events,
+    files,
+    second_client,
+    listening,
+    alt_svc,
+    hostile,
+    leaving,
+    shutdown,
+    flow,
+    endurance,
+    command_line,
+)

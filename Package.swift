@@ -15,21 +15,47 @@ let settings: [SwiftSetting] =
 let package = Package(
     name: "Apus",
     products: [
-        .library(name: "ApusGateway", targets: ["ApusGateway"])
+        .library(name: "Apus", targets: ["Apus"]),
+        .library(name: "ApusGateway", targets: ["ApusGateway"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
+        // Floor 3: the server.
+        .target(
+            name: "Apus",
+            dependencies: [
+                "ApusGateway", "ApusHTTP", "ApusHTTP2", "ApusTLS", "ApusTransport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        // Floor 2: mechanism.
+        .target(
+            name: "ApusTransport",
+            dependencies: ["ApusHTTP", "CApusShims"],
+            swiftSettings: settings
+        ),
+        .target(name: "ApusTLS", dependencies: ["ApusHTTP", "COpenSSL"], swiftSettings: settings),
+        .target(
+            name: "ApusHTTP2",
+            dependencies: ["ApusGateway", "ApusHTTP", "CNghttp2"],
+            swiftSettings: settings
+        ),
+        // Floor 1: protocol rules.
+        .target(name: "ApusHTTP", dependencies: ["ApusGateway"], swiftSettings: settings),
         // Floor 0: the application contract.
         .target(
             name: "ApusGateway",
             dependencies: [.product(name: "HTTPTypes", package: "swift-http-types")],
             swiftSettings: settings
         ),
-        // Floor 1: protocol rules.
-        .target(name: "ApusHTTP", dependencies: ["ApusGateway"], swiftSettings: settings),
-        // C libraries.
+        // C libraries, and the few lines that Swift cannot say.
+        .target(name: "CApusShims"),
         .systemLibrary(
             name: "COpenSSL",
             pkgConfig: "openssl",
@@ -55,5 +81,7 @@ let package = Package(
             pkgConfig: "gnutls",
             providers: [.apt(["libgnutls28-dev"])]
         ),
+        // Tests.
+        .testTarget(name: "ApusTLSTests", dependencies: ["ApusTLS"], swiftSettings: settings),
     ]
 )

@@ -19,8 +19,11 @@ package struct SystemError: Error, Hashable, Sendable {
 }
 
 extension SystemError: CustomStringConvertible {
+    /// The reason alone, without the call.
+    package var reason: String { String(cString: strerror(code)) }
+
     /// `bind: Address already in use`.
     package var description: String {
-        "\(call): \(String(cString: strerror(code)))"
+        "\(call): \(reason)"
     }
 }

@@ -82,6 +82,13 @@ package final class TCPSocket {
         Self.writeResult(SystemCall.send(descriptor, file: file, offset: offset, count: count))
     }
 
+    /// Writes what fits of one piece of memory.
+    package func write(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
+        // sendmsg only reads through the pointer, although iovec has it mutable.
+        var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+        return withUnsafePointer(to: &vector) { write(UnsafeBufferPointer(start: $0, count: 1)) }
+    }
+
     private static func writeResult(_ result: Int) -> WriteResult {
         if result >= 0 { return .wrote(result) }
         return result == -Int(EAGAIN) ? .wouldBlock : .failed(Int32(-result))

@@ -1,0 +1,154 @@
+import ApusGateway
+import ApusHTTP
+import ApusTransport
+
+/// What the drivers of all connections have in common: the requests that are under way, and how they begin and end.
+///
+/// Abstract; confined to the loop's thread. A subclass owns the connection and its I/O.
+class ConnectionDriver {
+    let worker: Worker
+    /// The server's own response fields.
+    let defaults: ResponseDefaults
+    /// What all requests of the connection share; set before the first one.
+    var info: ConnectionInfo
+    private var streams = StreamTable()
+    /// Streams that hold their head for a body that may follow in the same turn.
+    private var headHolders: [RequestStream] = []
+    private(set) var isAwaitingFlush = false
+
+    init(worker: Worker, defaults: ResponseDefaults, info: ConnectionInfo) {
+        self.worker = worker
+        self.defaults = defaults
+        self.info = info
+    }
+
+    // MARK: What a subclass says
+
+    /// Whether whole files can be handed over.
+    var acceptsFiles: Bool { false }
+    func perform(_ event: ResponseEvent, on id: StreamID) {}
+    func opened(window count: Int, on id: StreamID) {}
+    func bufferedOutput(on id: StreamID) -> Int { 0 }
+    func handlerEnded(on id: StreamID) {}
+    /// Writes what the connection has to say; called at the end of the turn.
+    func flush() {}
+    /// Begins to drain.
+    func shutdown() {}
+    /// Ends at once: every request's client has left.
+    func terminate(_ reason: String) {}
+
+    // MARK: From the streams
+
+    func send(_ event: ResponseEvent, on id: StreamID) {
+        perform(event, on: id)
+        scheduleFlush()
+    }
+
+    func consumed(_ count: Int, on id: StreamID) {
+        opened(window: count, on: id)
+        scheduleFlush()
+    }
+
+    func holdsHead(_ stream: RequestStream) {
+        headHolders.append(stream)
+        scheduleFlush()
+    }
+
+    func applicationEnded(on id: StreamID) {
+        streams.remove(id)
+        handlerEnded(on: id)
+        scheduleFlush()
+    }
+
+    // MARK: For the subclass
+
+    var hasStreams: Bool { !streams.isEmpty }
+
+    /// Sends the heads for which nothing followed.
+    func releaseHeads() {
+        guard !headHolders.isEmpty else { return }
+        let holders = headHolders
+        headHolders.removeAll(keepingCapacity: true)
+        for stream in holders {
+            stream.releaseHead()
+        }
+    }
+
+    /// Takes an event to its stream; a request starts its application.
+    func dispatch(_ event: StreamEvent) {
+        switch event {
+        case .request(let id, let head):
+            let stream = RequestStream(id: id, head: head, driver: self, worker: worker)
+            streams.insert(stream)
+            worker.requestCount &+= 1
+            stream.startApplication()
+        case .body(let id, let bytes):
+            guard let stream = streams[id] else {
+                opened(window: bytes.count, on: id)
+                return
+            }
+            stream.bodyArrived(bytes)
+        case .end(let id, let trailers):
+            streams[id]?.requestEnded(trailers: trailers)
+        case .reset(let id, _):
+            streams[id]?.clientLeft()
+        case .writable(let id):
+            streams[id]?.becameWritable()
+        }
+    }
+
+    /// The connection is gone, and with it the client of every request.
+    func clientLeft() {
+        for stream in streams.all {
+            stream.clientLeft()
+        }
+    }
+
+    func scheduleFlush() {
+        guard !isAwaitingFlush else { return }
+        isAwaitingFlush = true
+        worker.loop.atEndOfTurn(self)
+    }
+}
+
+extension ConnectionDriver: TurnEndHandler {
+    func turnDidEnd() {
+        isAwaitingFlush = false
+        flush()
+    }
+}
+
+/// The requests of a connection by stream: one lies at hand, the others in a table.
+///
+/// Most requests end in the turn in which they began, so that the table is seldom touched.
+struct StreamTable {
+    private var first: RequestStream?
+    private var others: [StreamID: RequestStream] = [:]
+
+    var isEmpty: Bool { first == nil && others.isEmpty }
+
+    var all: [RequestStream] {
+        (first.map { [$0] } ?? []) + Array(others.values)
+    }
+
+    subscript(id: StreamID) -> RequestStream? {
+        if let first, first.id == id { return first }
+        return others.isEmpty ? nil : others[id]
+    }
+
+    mutating func insert(_ stream: RequestStream) {
+        if first == nil {
+            first = stream
+        } else {
+            others[stream.id] = stream
+        }
+    }
+
+    mutating func remove(_ id: StreamID) {
+        if first?.id == id {
+            first = nil
+        } else if !others.isEmpty {
+            others[id] = nil
+        }
+    }
+}

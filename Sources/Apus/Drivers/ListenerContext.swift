@@ -1,0 +1,61 @@
+import ApusGateway
+import ApusHTTP
+import ApusHTTP2
+import ApusTLS
+import ApusTransport
+
+/// What the connections of one TCP listener have in common.
+final class ListenerContext {
+    let tlsContext: TLSContext?
+    let defaults: ResponseDefaults
+    private let protocols: Set<Configuration.HTTPProtocol>
+    private let limits: Limits
+    /// The path of a unix socket, whose connections have no addresses of their own.
+    private let unixPath: String?
+
+    init(
+        tlsContext: TLSContext?,
+        protocols: Set<Configuration.HTTPProtocol>,
+        unixPath: String?,
+        configuration: Configuration,
+        altSvc: String?
+    ) {
+        self.tlsContext = tlsContext
+        self.protocols = protocols
+        self.unixPath = unixPath
+        limits = configuration.limits
+        defaults = ResponseDefaults(configuration: configuration, altSvc: altSvc)
+    }
+
+    func offers(_ version: Configuration.HTTPProtocol) -> Bool {
+        protocols.contains(version)
+    }
+
+    func http1Connection(now: Instant) -> HTTP1Connection {
+        HTTP1Connection(limits: limits, secure: tlsContext != nil, acceptsFiles: tlsContext == nil, now: now)
+    }
+
+    func http2Connection(now: Instant) -> HTTP2Connection {
+        HTTP2Connection(limits: limits, secure: tlsContext != nil, now: now)
+    }
+
+    func info(of socket: TCPSocket, tls: TLSInfo?, rootPath: String) -> ConnectionInfo {
+        ConnectionInfo(
+            client: socket.peerAddress.map { Address($0) },
+            server: unixPath.map { Address(host: $0, port: nil) } ?? socket.localAddress.map { Address($0) },
+            tls: tls,
+            rootPath: rootPath
+        )
+    }
+}
+
+extension Address {
+    init(_ address: SocketAddress) {
+        self.init(host: address.host, port: Int(address.port))
+    }
+}
+
+extension ConnectionInfo {
+    /// The client, for the log.
+    var clientName: String { client?.description ?? "a client" }
+}

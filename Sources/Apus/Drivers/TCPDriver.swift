@@ -1,0 +1,392 @@
+import ApusGateway
+import ApusHTTP
+import ApusHTTP2
+import ApusTLS
+import ApusTransport
+import Logging
+
+/// Drives one TCP connection: reads, decrypts, lets the protocol engine speak, encrypts, writes.
+///
+///     handshaking ──▶ serving ──▶ lingering ──▶ closed      (TLS)
+///     detecting   ──▶ serving ──▶ lingering ──▶ closed      (plaintext: HTTP/1 or an HTTP/2 preface)
+final class TCPDriver: ConnectionDriver {
+    enum Stage {
+        /// TLS has not agreed yet.
+        case handshaking
+        /// Plaintext of which too little has come to tell HTTP/2's preface from a request line.
+        case detecting([UInt8])
+        case serving(TCPProtocol)
+        /// Everything is said; the peer's FIN is awaited, so that what it still sends does not reset what it has not read.
+        case lingering(until: Instant)
+        case closed
+    }
+
+    /// Socket reads and writes of one connection in a turn, before the others have theirs.
+    private static let maxRoundsPerTurn = 16
+
+    let socket: TCPSocket
+    let listener: ListenerContext
+    let tls: TLSSession?
+    var stage: Stage
+    var output = OutputBuffer()
+    /// Edges of the socket that have been told and not used up.
+    private var isReadable = false
+    var isWritable = true
+    private var peerHasLeft = false
+    private var inputHasEnded = false
+    /// Whether a turn's bound cut reading off: it goes on at the turn's end.
+    private var readsOn = false
+    private let timer: LoopTimer
+    private let handshakeDeadline: Instant
+    /// When the peer must have taken something of the output that waits; nil while none waits.
+    private var stallDeadline: Instant?
+
+    init(socket: TCPSocket, listener: ListenerContext, worker: Worker) throws(TLSError) {
+        self.socket = socket
+        self.listener = listener
+        if let context = listener.tlsContext {
+            tls = try TLSSession(context: context)
+            stage = .handshaking
+        } else {
+            tls = nil
+            stage = .detecting([])
+        }
+        timer = LoopTimer(loop: worker.loop)
+        handshakeDeadline = worker.loop.now + .seconds(worker.configuration.limits.handshakeTimeout)
+        super
+            .init(
+                worker: worker,
+                defaults: listener.defaults,
+                info: listener.info(of: socket, tls: nil, rootPath: worker.configuration.rootPath)
+            )
+    }
+
+    /// Registers with the loop; the first bytes may be there already.
+    func start() throws(SystemError) {
+        try socket.register(on: worker.loop, handler: self)
+        timer.handler = self
+        rearm()
+    }
+
+    var now: Instant { worker.loop.now }
+
+    // MARK: - What a stream asks for
+
+    override var acceptsFiles: Bool {
+        guard case .serving(let connection) = stage else { return false }
+        return connection.acceptsFiles
+    }
+
+    override func perform(_ event: ResponseEvent, on id: StreamID) {
+        guard case .serving(let connection) = stage else { return }
+        connection.send(event, on: id)
+    }
+
+    override func opened(window count: Int, on id: StreamID) {
+        guard case .serving(let connection) = stage else { return }
+        connection.consumed(count, on: id)
+    }
+
+    override func bufferedOutput(on id: StreamID) -> Int {
+        guard case .serving(let connection) = stage else { return 0 }
+        return connection.bufferedOutput(on: id)
+    }
+
+    override func handlerEnded(on id: StreamID) {
+        guard case .serving(let connection) = stage else { return }
+        connection.applicationEnded(on: id)
+    }
+
+    override func shutdown() {
+        guard case .serving(let connection) = stage else {
+            // Nothing was asked yet: nobody is harmed.
+            if case .lingering = stage { return }
+            close()
+            return
+        }
+        connection.shutdown(now: now)
+        scheduleFlush()
+    }
+
+    override func terminate(_ reason: String) {
+        worker.logger.debug("\(info.clientName): \(reason)")
+        abort()
+    }
+
+    // MARK: - Input
+
+    private func read() {
+        var rounds = 0
+        while isReadable, wantsInput {
+            guard rounds < Self.maxRoundsPerTurn else {
+                readsOn = true
+                scheduleFlush()
+                return
+            }
+            rounds += 1
+            readOnce()
+        }
+        // What the peer still sent lies unread behind a body that waits; its leaving counts all the same.
+        if peerHasLeft && !wantsInput { inputEnded() }
+    }
+
+    private var wantsInput: Bool {
+        switch stage {
+        case .handshaking, .detecting, .lingering: true
+        case .serving(let connection): connection.wantsInput && !inputHasEnded
+        case .closed: false
+        }
+    }
+
+    private func readOnce() {
+        let buffer = worker.loop.readBuffer
+        switch socket.read(into: buffer) {
+        case .bytes(let count):
+            // Edge-triggered: a short read has emptied the socket, the next byte is a new edge. A FIN is one already.
+            if count < buffer.count && !peerHasLeft { isReadable = false }
+            received(UnsafeRawBufferPointer(rebasing: buffer[0..<count]))
+        case .wouldBlock:
+            isReadable = false
+        case .end:
+            isReadable = false
+            inputEnded()
+        case .failed:
+            isReadable = false
+            abort()
+        }
+    }
+
+    private func received(_ bytes: UnsafeRawBufferPointer) {
+        if case .lingering = stage { return }
+        guard let tls else {
+            receivedPlaintext(bytes)
+            return
+        }
+        do {
+            let buffer = worker.plaintextBuffer
+            let count = try tls.receive(bytes, into: buffer)
+            if case .handshaking = stage, tls.isHandshakeComplete { startServing(over: tls) }
+            if count > 0 { receivedPlaintext(UnsafeRawBufferPointer(rebasing: buffer[0..<count])) }
+            if tls.receivedCloseNotify { inputEnded() }
+        } catch {
+            failed(error)
+        }
+    }
+
+    private func receivedPlaintext(_ bytes: UnsafeRawBufferPointer) {
+        if case .detecting(let before) = stage {
+            detect(before + bytes)
+            return
+        }
+        guard case .serving(let connection) = stage else { return }
+        connection.receive(bytes, now: now)
+        drainEvents()
+    }
+
+    /// RFC 9113 §3.3: HTTP/2 with prior knowledge begins with a preface that is no HTTP/1 request.
+    private func detect(_ bytes: [UInt8]) {
+        let found = bytes.withUnsafeBytes { ProtocolPreface.classify($0) }
+        switch found {
+        case .undecided where listener.offers(.http2):
+            stage = .detecting(bytes)
+            return
+        case .http2 where listener.offers(.http2):
+            stage = .serving(.http2(listener.http2Connection(now: now)))
+        default:
+            guard listener.offers(.http1) else {
+                logClosing("the peer does not speak HTTP/2 and nothing else is served here")
+                close()
+                return
+            }
+            stage = .serving(.http1(listener.http1Connection(now: now)))
+        }
+        bytes.withUnsafeBytes { receivedPlaintext($0) }
+    }
+
+    private func startServing(over tls: TLSSession) {
+        let facts = TLSInfo(
+            version: Int(tls.version),
+            cipherSuite: Int(tls.cipherSuite),
+            serverName: tls.serverName
+        )
+        info = listener.info(of: socket, tls: facts, rootPath: worker.configuration.rootPath)
+        if tls.negotiatedProtocol == .http2 {
+            stage = .serving(.http2(listener.http2Connection(now: now)))
+        } else if listener.offers(.http1) {
+            stage = .serving(.http1(listener.http1Connection(now: now)))
+        } else {
+            logClosing("the peer did not offer h2, and nothing else is served over TCP here")
+            close()
+        }
+    }
+
+    private func inputEnded() {
+        guard !inputHasEnded else { return }
+        inputHasEnded = true
+        guard case .serving(let connection) = stage else {
+            close()
+            return
+        }
+        connection.receiveEnd(now: now)
+        drainEvents()
+    }
+
+    func drainEvents() {
+        while case .serving(let connection) = stage, let event = connection.nextEvent() {
+            dispatch(event)
+        }
+    }
+
+    // MARK: - Output
+
+    override func flush() {
+        if readsOn {
+            readsOn = false
+            read()
+        }
+        write()
+        guard case .serving(let connection) = stage else {
+            rearm()
+            return
+        }
+        switch connection.disposition {
+        case .open:
+            rearm()
+        case .close:
+            if output.isEmpty && !hasCiphertext { finish(connection.connectionError) }
+            rearm()
+        case .abort:
+            if let error = connection.connectionError { logClosing(error.description) }
+            abort()
+        }
+    }
+
+    var hasCiphertext: Bool { tls?.hasOutput ?? false }
+
+    private func write() {
+        var rounds = 0
+        releaseHeads()
+        while isWritable, fillOutput() {
+            guard rounds < Self.maxRoundsPerTurn else {
+                scheduleFlush()
+                break
+            }
+            rounds += 1
+            writeOnce()
+            drainEvents()
+            releaseHeads()
+        }
+        updateStall(progressed: rounds > 0)
+    }
+
+    /// Whether there is something to write.
+    private func fillOutput() -> Bool {
+        if hasCiphertext || !output.isEmpty { return true }
+        guard case .serving(let connection) = stage else { return false }
+        connection.nextOutput(into: &output, now: now)
+        return !output.isEmpty
+    }
+
+    private func updateStall(progressed: Bool) {
+        if output.isEmpty && !hasCiphertext {
+            stallDeadline = nil
+        } else if progressed || stallDeadline == nil {
+            stallDeadline = now + .seconds(worker.configuration.limits.sendStallTimeout)
+        }
+    }
+
+    // MARK: - End
+
+    /// Everything is said: FIN, then a short wait for the peer's.
+    private func finish(_ error: ConnectionError?) {
+        if let error { logClosing(error.description) }
+        clientLeft()
+        if let tls {
+            tls.close()
+            writeCiphertext()
+        }
+        guard !inputHasEnded else {
+            close()
+            return
+        }
+        socket.shutdownWrite()
+        stage = .lingering(until: now + .seconds(worker.configuration.limits.lingerTimeout))
+    }
+
+    func close() {
+        end { socket.close() }
+    }
+
+    func abort() {
+        end { socket.abort() }
+    }
+
+    private func end(_ closeSocket: () -> Void) {
+        if case .closed = stage { return }
+        stage = .closed
+        timer.set(nil)
+        closeSocket()
+        output.removeAll()
+        clientLeft()
+        worker.closed(self)
+    }
+
+    func logClosing(_ reason: String) {
+        worker.logger.info("\(info.clientName): \(reason)")
+    }
+
+    // MARK: - Time
+
+    private func rearm() {
+        timer.set(deadline)
+    }
+
+    private var deadline: Instant? {
+        switch stage {
+        case .handshaking, .detecting: return handshakeDeadline
+        case .lingering(let until): return until
+        case .closed: return nil
+        case .serving(let connection):
+            guard let stallDeadline else { return connection.deadline }
+            return min(stallDeadline, connection.deadline ?? stallDeadline)
+        }
+    }
+
+    private func handleTimeout(_ now: Instant) {
+        switch stage {
+        case .handshaking, .detecting:
+            logClosing("nothing was asked for within the handshake timeout")
+            close()
+        case .lingering, .closed:
+            close()
+        case .serving(let connection):
+            if let stallDeadline, stallDeadline <= now {
+                logClosing("the peer took nothing of its response within the stall timeout")
+                abort()
+            } else {
+                connection.handleTimeout(now: now)
+                drainEvents()
+            }
+        }
+    }
+}
+
+extension TCPDriver: EventHandler {
+    func handle(_ events: IOEvents) {
+        if events.contains(.writable) { isWritable = true }
+        if events.contains(.readable) { isReadable = true }
+        if !events.isDisjoint(with: [.peerClosed, .hangUp, .error]) {
+            peerHasLeft = true
+            isReadable = true
+        }
+        read()
+        flush()
+    }
+}
+
+extension TCPDriver: TimerHandler {
+    func timerFired(now: Instant) {
+        handleTimeout(now)
+        flush()
+    }
+}

@@ -1,0 +1,206 @@
+import ApusGateway
+import ApusHTTP
+import ApusTransport
+import Logging
+
+/// One request and its response: what the application's `receive` and `send` act on, whatever the version of HTTP.
+///
+/// The ordering rules of the contract live here and in `ResponseRules`, once for all protocols. Everything is touched on
+/// the loop's thread only; `receive` and `send` come from any thread and hop there (which is what makes the class
+/// Sendable).
+///
+///     idle ── start ──▶ started ── last body ──▶ complete
+///                          │  └── last body, trailers announced ──▶ awaitingTrailers ── trailers ──▶ complete
+///                          └── pathSend ──▶ sendingFile ── file read ──▶ complete | awaitingTrailers
+///     idle, started, … ── application failed ──▶ failed
+final class RequestStream: EventChannel, @unchecked Sendable {
+    enum Phase {
+        case idle
+        case started
+        case sendingFile
+        case awaitingTrailers
+        case complete
+        case failed
+    }
+
+    let id: StreamID
+    let scope: HTTPScope
+    let worker: Worker
+    /// The connection's driver, until the application has ended.
+    private(set) var driver: ConnectionDriver?
+    /// Whether the client has left: nothing more comes, and nothing can be sent.
+    private(set) var clientGone = false
+
+    // MARK: The request's side
+
+    /// Body pieces that wait for the application; bounded by the stream's window.
+    var waitingBody = BodyQueue()
+    /// Whether the request is complete, with its trailers.
+    var requestEnded: Bool
+    var requestTrailers: Headers?
+    /// Whether the application has been told that the request is complete.
+    var endDelivered = false
+    /// The application's `receive` that waits, at most one.
+    var receiver: Waiter<ReceiveEvent>?
+    /// Whether a 100 is still owed (RFC 9110 §10.1.1).
+    var owesContinue: Bool
+
+    // MARK: The response's side
+
+    var phase = Phase.idle
+    /// The head, until the first body or the end of the turn: a body that follows at once gives its length.
+    var heldHead: ResponseHead?
+    /// What `content-length` leaves to be sent; nil where no length was declared.
+    var bodyLeft: Int?
+    /// Whether body bytes are dropped: HEAD, 204, 304.
+    var dropsBody = false
+    /// Whether a piece of the body, or a file in its place, has been sent.
+    var bodyStarted = false
+    /// Whether the head, as it was sent, ended the response on the wire.
+    var headEndedStream = false
+    /// Whether the application said that trailers end the response, and whether they go out.
+    var announcedTrailers = false
+    var sendsTrailers = false
+    /// Sends that wait for the client, in the order of their arrival.
+    var senders: [SendWaiter] = []
+    /// The file that is being read into the response.
+    var file: FileReader?
+
+    // MARK: For the log
+
+    var status = 0
+    var sentBytes = 0
+    let startedAt: Instant
+    private var logged = false
+
+    private var task: Task<Void, Never>?
+    private var applicationRuns = true
+    private var graceTimer: LoopTimer?
+
+    init(id: StreamID, head: RequestHead, driver: ConnectionDriver, worker: Worker) {
+        self.id = id
+        self.worker = worker
+        self.driver = driver
+        scope = HTTPScope(head: head, connection: driver.info, state: worker.state)
+        requestEnded = !head.hasBody
+        owesContinue = head.expectsContinue
+        startedAt = worker.loop.now
+    }
+
+    var loop: EventLoop { worker.loop }
+
+    // MARK: - The application's task
+
+    /// Starts the application; one that never waits has answered when this returns.
+    func startApplication() {
+        let application = worker.application
+        let task: Task<Void, Never>
+        switch worker.configuration.executor {
+        case .loop:
+            task = Task.immediate(executorPreference: loop) { [self] in await run(application) }
+        case .global:
+            task = Task(executorPreference: globalConcurrentExecutor) { [self] in await run(application) }
+        }
+        if applicationRuns { self.task = task }
+    }
+
+    private func run(_ application: any Application) async {
+        let failure: (any Error)?
+        do {
+            try await application(.http(scope), Receive(self), Send(self))
+            failure = nil
+        } catch {
+            failure = error
+        }
+        if loop.isOnLoop {
+            applicationEnded(failure)
+        } else {
+            loop.submit { [self] in applicationEnded(failure) }
+        }
+    }
+
+    /// What becomes of the response when the application has returned or thrown (ASGI leaves it open; see `Application`).
+    private func applicationEnded(_ failure: (any Error)?) {
+        applicationRuns = false
+        task = nil
+        graceTimer?.set(nil)
+        if !clientGone {
+            settleResponse(failure)
+        } else if let failure, !(failure is ClientDisconnected), !(failure is CancellationError) {
+            worker.logger.debug("the application threw after its client had left: \(failure)")
+        }
+        logAccess()
+        waitingBody.removeAll()
+        let driver = driver
+        self.driver = nil
+        driver?.applicationEnded(on: id)
+    }
+
+    private func settleResponse(_ failure: (any Error)?) {
+        switch phase {
+        case .complete, .failed:
+            if let failure { worker.logger.error("the application threw after its response: \(failure)") }
+        case .idle:
+            worker.logger.error("\(requestLine): \(Self.complaint(failure, "returned without a response"))")
+            respond(status: 500)
+        case .started, .sendingFile, .awaitingTrailers:
+            worker.logger.error("\(requestLine): \(Self.complaint(failure, "returned with its response unfinished"))")
+            reset(.internalError)
+        }
+    }
+
+    private static func complaint(_ failure: (any Error)?, _ otherwise: String) -> String {
+        failure.map { "the application threw: \($0)" } ?? "the application \(otherwise)"
+    }
+
+    /// Tells the client that the response will not be finished: never a clean end of a truncated body.
+    func reset(_ reason: StreamReset) {
+        phase = .failed
+        heldHead = nil
+        file = nil
+        failSenders(ClientDisconnected())
+        driver?.send(.reset(reason), on: id)
+    }
+
+    // MARK: - From the driver
+
+    /// The client has left: the application is told, and after the grace its task is cancelled.
+    ///
+    /// Once the response is complete an application may go on with work of its own.
+    func clientLeft() {
+        guard !clientGone else { return }
+        clientGone = true
+        heldHead = nil
+        file = nil
+        waitingBody.removeAll()
+        deliver(.disconnect)
+        failSenders(ClientDisconnected())
+        logAccess()
+        if applicationRuns && phase != .complete { cancelAfterGrace() }
+    }
+
+    private func cancelAfterGrace() {
+        let grace = worker.configuration.disconnectGrace
+        guard grace > 0 else {
+            task?.cancel()
+            return
+        }
+        let timer = LoopTimer(loop: loop, handler: self)
+        timer.set(loop.now + .seconds(grace))
+        graceTimer = timer
+    }
+
+    func logAccess() {
+        guard !logged else { return }
+        logged = true
+        worker.accessLog?.log(self)
+    }
+
+    var requestLine: String { "\(scope.method) \(AccessLog.escaped(scope.head.target)) HTTP/\(scope.httpVersion)" }
+}
+
+extension RequestStream: TimerHandler {
+    func timerFired(now: Instant) {
+        task?.cancel()
+    }
+}

@@ -1,0 +1,71 @@
+import ApusGateway
+
+/// A task that waits for a value; resumed exactly once. Confined to the loop's thread, as its stream is.
+final class Waiter<Value: Sendable>: @unchecked Sendable {
+    private var continuation: UnsafeContinuation<Value, any Error>?
+    private var isCancelled = false
+
+    /// Whether somebody is still to be resumed.
+    var isWaiting: Bool { continuation != nil }
+
+    /// Takes the continuation of the task; a task that was cancelled before is resumed at once.
+    func suspend(_ continuation: UnsafeContinuation<Value, any Error>) {
+        if isCancelled {
+            continuation.resume(throwing: CancellationError())
+        } else {
+            self.continuation = continuation
+        }
+    }
+
+    func resume(returning value: Value) {
+        continuation?.resume(returning: value)
+        continuation = nil
+    }
+
+    func resume(throwing error: any Error) {
+        continuation?.resume(throwing: error)
+        continuation = nil
+    }
+
+    /// The task was cancelled: it stops waiting.
+    func cancel() {
+        isCancelled = true
+        resume(throwing: CancellationError())
+    }
+}
+
+/// A `send` that waits: with its event where that is not yet taken, without where it only waits for room.
+final class SendWaiter: @unchecked Sendable {
+    let waiter = Waiter<Void>()
+    var event: SendEvent?
+
+    init(event: SendEvent?) {
+        self.event = event
+    }
+}
+
+/// Body pieces in order. Bounded by the stream's window, which only opens as they are taken.
+struct BodyQueue {
+    private var pieces: [Bytes] = []
+    private var head = 0
+
+    var isEmpty: Bool { head == pieces.count }
+
+    mutating func append(_ piece: Bytes) {
+        pieces.append(piece)
+    }
+
+    mutating func popFirst() -> Bytes? {
+        guard head < pieces.count else { return nil }
+        let piece = pieces[head]
+        pieces[head] = Bytes()
+        head += 1
+        if head == pieces.count { removeAll() }
+        return piece
+    }
+
+    mutating func removeAll() {
+        pieces.removeAll(keepingCapacity: pieces.count <= 16)
+        head = 0
+    }
+}

@@ -96,6 +96,16 @@ import Testing
         #expect(tooLarge.server.hasOutput)
     }
 
+    @Test func clientHelloIsBounded() throws {
+        // The library's own bound, 131396 bytes: its length alone decides.
+        let largest = try server()
+        #expect(try largest.take([22, 3, 1, 0, 4, 1, 0x02, 0x01, 0x44]) == [])
+        let tooLarge = try server()
+        #expect(throws: TLSError.protocolViolation("excessive message size")) {
+            try tooLarge.take([22, 3, 1, 0, 4, 1, 0x02, 0x01, 0x45])
+        }
+    }
+
     @Test func emptyRecordsComeToAnEnd() throws {
         let session = try server()
         #expect(try session.take([22, 3, 1, 0, 0]) == [])

@@ -14,7 +14,7 @@ final class Driver {
     var writable = 0
     /// Everything that left the engine.
     var written: [UInt8] = []
-    /// Answers each request as it comes, where set.
+    /// Answers each request once it is complete, where set.
     var answer: ((Driver, StreamID, RequestHead) -> Void)?
 
     init(_ limits: Limits = Limits(), secure: Bool = false, acceptsFiles: Bool = true) {
@@ -64,11 +64,12 @@ final class Driver {
             switch event {
             case .request(let stream, let head):
                 requests.append((stream, head))
-                answer?(self, stream, head)
             case .body(_, let bytes):
                 body += bytes
                 bodyPieces.append(bytes.count)
-            case .end(_, let trailers): ends.append(trailers)
+            case .end(let stream, let trailers):
+                ends.append(trailers)
+                if let head = requests.last?.1 { answer?(self, stream, head) }
             case .reset(_, let reset): resets.append(reset)
             case .writable: writable += 1
             }

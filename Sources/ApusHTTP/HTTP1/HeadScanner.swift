@@ -1,5 +1,3 @@
-import Glibc
-
 /// Looks for the end of a head (or of trailers) that comes in small pieces, each byte once, so that parsing it anew for
 /// every piece does not cost the square of its length.
 struct HeadScanner {
@@ -27,18 +25,19 @@ struct HeadScanner {
     /// - Parameter bytes: Everything since the section began.
     mutating func canDecide(_ bytes: UnsafeRawBufferPointer, _ limits: Limits) -> Bool {
         isUnderWay = true
-        guard let base = bytes.baseAddress else { return false }
         // `scanned` never runs ahead of the bytes, which only grow until the reset.
-        while scanned < bytes.count, let found = memchr(base + scanned, 0x0A, bytes.count - scanned) {
-            let index = UnsafeRawPointer(found) - base
-            let isBare = index == 0 || bytes[index - 1] != UInt8(ascii: "\r")
-            let isEmptyLine = index - lineStart == 1
-            if isBare || isEmptyLine { return true }
-            scanned = index + 1
-            lineStart = scanned
-            if sectionStart == nil { sectionStart = scanned }
+        while scanned < bytes.count {
+            let byte = bytes[scanned]
+            let followsReturn = scanned > 0 && bytes[scanned - 1] == UInt8(ascii: "\r")
+            let endsLine = byte == UInt8(ascii: "\n")
+            let isEmptyLine = endsLine && scanned - lineStart == 1
+            if endsLine != followsReturn || isEmptyLine { return true }
+            scanned += 1
+            if endsLine {
+                lineStart = scanned
+                if sectionStart == nil { sectionStart = scanned }
+            }
         }
-        scanned = bytes.count
         guard let sectionStart else { return bytes.count >= limits.maxRequestLineSize + 2 }
         return bytes.count - sectionStart > limits.maxFieldSectionSize + 2
     }

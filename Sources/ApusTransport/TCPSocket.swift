@@ -68,6 +68,7 @@ package final class TCPSocket {
 
     /// Writes from at most `maxVectors` pieces in one call.
     package func write(_ vectors: UnsafeBufferPointer<iovec>) -> WriteResult {
+        if vectors.count == 1 { return Self.writeResult(SystemCall.send(descriptor, vectors[0])) }
         let bounded = UnsafeBufferPointer(start: vectors.baseAddress, count: min(vectors.count, Self.maxVectors))
         return Self.writeResult(SystemCall.send(descriptor, bounded))
     }

@@ -4,6 +4,11 @@ import Glibc
 import Synchronization
 import Testing
 
+/// The tests with sockets, one at a time: one of them copies the process's descriptors for a moment, in
+/// which others would find that a port they have closed is still taken.
+@Suite(.serialized, .timeLimit(.minutes(1)))
+enum SocketTests {}
+
 /// Carries a value of the loop's thread through closures that the compiler takes to be on any thread.
 final class Confined<Value>: @unchecked Sendable {
     var value: Value

@@ -63,6 +63,8 @@ final class RemoteQueue: Sendable {
             state.exchange(Self.idle, ordering: .acquiringAndReleasing) == Self.pending
         else { return }
         contents.withLock { contents in
+            // Usually nothing else waits: then the storages change places and no job is touched.
+            if jobs.isEmpty { return swap(&jobs, &contents.jobs) }
             jobs.append(contentsOf: contents.jobs)
             contents.jobs.removeAll(keepingCapacity: true)
         }

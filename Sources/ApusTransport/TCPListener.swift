@@ -20,12 +20,18 @@ package final class TCPListener {
     var hasReportedShortage = false
     private var isClosed = false
 
-    /// Binds and listens. `::` listens to IPv4 too; a Unix socket's file is replaced if nobody listens on
-    /// it, and its mode is 0666 less the process's umask.
-    package init(address: BindAddress, backlog: Int32 = 4096, reusePort: Bool = false) throws(SystemError) {
+    /// Binds and listens. `::` listens to IPv4 too unless `dualStack` is false (for one who listens on
+    /// `0.0.0.0` with the same port as well); a Unix socket's file is replaced if nobody listens on it, and
+    /// its mode is 0666 less the process's umask.
+    package init(
+        address: BindAddress,
+        backlog: Int32 = 4096,
+        reusePort: Bool = false,
+        dualStack: Bool = true
+    ) throws(SystemError) {
         switch address {
         case .ip(let ip):
-            descriptor = try Self.bind(ip, reusePort: reusePort)
+            descriptor = try Self.bind(ip, reusePort: reusePort, dualStack: dualStack)
             socketFile = nil
         case .unix(let path):
             (descriptor, socketFile) = try SocketFile.bind(path: path)
@@ -48,12 +54,16 @@ package final class TCPListener {
         if !isClosed { release() }
     }
 
-    private static func bind(_ address: SocketAddress, reusePort: Bool) throws(SystemError) -> Int32 {
+    private static func bind(
+        _ address: SocketAddress,
+        reusePort: Bool,
+        dualStack: Bool
+    ) throws(SystemError) -> Int32 {
         let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         let descriptor = socket(address.family == .ipv4 ? AF_INET : AF_INET6, type, 0)
         guard descriptor >= 0 else { throw .last("socket") }
         do {
-            try configure(descriptor, address, reusePort: reusePort)
+            try configure(descriptor, address, reusePort: reusePort, dualStack: dualStack)
         } catch {
             Glibc.close(descriptor)
             throw error
@@ -64,11 +74,12 @@ package final class TCPListener {
     private static func configure(
         _ descriptor: Int32,
         _ address: SocketAddress,
-        reusePort: Bool
+        reusePort: Bool,
+        dualStack: Bool
     ) throws(SystemError) {
         try setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1)
         if reusePort { try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1) }
-        if address.family == .ipv6 { try setOption(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 0) }
+        if address.family == .ipv6 { try setOption(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, dualStack ? 0 : 1) }
         // Accepted sockets inherit it from here, which saves a call for each.
         try setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
         guard address.withSockAddr({ Glibc.bind(descriptor, $0, $1) }) == 0 else { throw .last("bind") }

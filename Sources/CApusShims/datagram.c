@@ -62,6 +62,7 @@ union control {
 
 struct apus_receiver {
     unsigned messages;
+    unsigned used; // messages that the last call may have written to
     size_t bytes_each;
     char *buffer;
     struct mmsghdr *headers;
@@ -76,6 +77,7 @@ struct apus_receiver *apus_receiver_new(unsigned messages, size_t bytes_each) {
         return NULL;
     }
     receiver->messages = messages;
+    receiver->used = messages;
     receiver->bytes_each = bytes_each;
     receiver->buffer = malloc(messages * bytes_each);
     receiver->headers = calloc(messages, sizeof *receiver->headers);
@@ -98,7 +100,7 @@ void apus_receiver_free(struct apus_receiver *receiver) {
     free(receiver);
 }
 
-/// Sets up message `index`: the kernel writes lengths back, so this is done before each call.
+/// Sets up message `index`: the kernel writes lengths back, so this is done before each use.
 static void prepare(struct apus_receiver *receiver, unsigned index) {
     struct apus_datagrams *datagrams = &receiver->datagrams[index];
     datagrams->bytes = receiver->buffer + index * receiver->bytes_each;
@@ -144,12 +146,15 @@ static void read_control(struct apus_datagrams *datagrams, const struct cmsghdr 
 }
 
 int apus_receiver_fill(struct apus_receiver *receiver, int fd) {
-    for (unsigned index = 0; index < receiver->messages; index++) {
+    for (unsigned index = 0; index < receiver->used; index++) {
         prepare(receiver, index);
     }
     int count = recvmmsg(fd, receiver->headers, receiver->messages, MSG_DONTWAIT, NULL);
+    int error = errno;
+    // One more than it delivered: the call may have failed in the middle of a message.
+    receiver->used = count < 0 ? 1 : (unsigned)count < receiver->messages ? (unsigned)count + 1 : receiver->messages;
     if (count < 0) {
-        return -errno;
+        return -error;
     }
     for (int index = 0; index < count; index++) {
         struct msghdr *header = &receiver->headers[index].msg_hdr;

@@ -24,6 +24,17 @@ extension SocketTests {
             second.close()
         }
 
+        @Test func bothFamiliesMayListenApartOnOnePort() throws {
+            let six = try TCPListener(
+                address: .ip(try #require(SocketAddress(literal: "::", port: 0))),
+                dualStack: false
+            )
+            guard case .ip(let bound) = six.localAddress else { return }
+            let any = try #require(SocketAddress(literal: "0.0.0.0", port: bound.port))
+            try TCPListener(address: .ip(any)).close()
+            six.close()
+        }
+
         @Test func moreConnectionsThanABatchAreAllAccepted() async throws {
             let count = 2 * TCPListener.acceptBatch + 3
             try await withLoop { loop in
@@ -228,6 +239,15 @@ extension SocketTests {
     @Test(arguments: ["", "80", "host", "host:", "host:65536", "host:-1", "host:+1", "host:８", "::1:80", "a:b:1"])
     func whatIsNotHostAndPortIsRefused(text: String) {
         #expect(throws: ResolveError.self) { try SocketAddress.resolve(text) }
+    }
+
+    @Test func datagramsNeedASocketForEachFamilyOfTheAnyAddress() throws {
+        for (text, expected) in [
+            ("[::]:8443", ["[::]:8443", "0.0.0.0:8443"]), ("0.0.0.0:8443", ["0.0.0.0:8443"]), ("[::1]:1", ["[::1]:1"]),
+        ] {
+            let address = try #require(try SocketAddress.resolve(text).first)
+            #expect(address.datagramAddresses.map(\.description) == expected)
+        }
     }
 
     @Test func aNameThatDoesNotExistIsNamedInTheError() {

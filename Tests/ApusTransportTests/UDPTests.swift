@@ -144,6 +144,37 @@ extension SocketTests {
             #expect(answers == [asked, asked, asked])
         }
 
+        @Test func batchesOfAnySizeFollowEachOther() throws {
+            let receiver = try UDPSocket(address: loopback(.ipv4))
+            let senders = try (0..<UDPSocket.messagesPerBatch).map { _ in try UDPSocket(address: loopback(.ipv4)) }
+            var generator = SeededGenerator(seed: 7)
+            for _ in 0..<200 {
+                let used = senders.prefix(Int.random(in: 0...senders.count, using: &generator))
+                for (index, sender) in used.enumerated() {
+                    let bytes = pattern(1 + index)
+                    let result = bytes.withUnsafeBytes {
+                        sender.send($0, segmentSize: $0.count, to: receiver.localAddress, ecn: UInt8(index % 4))
+                    }
+                    #expect(result == .sent)
+                }
+                var received: [Datagram] = []
+                let mayHaveMore = receiver.receiveBatch { bytes, remote, local, ecn in
+                    received.append(Datagram(bytes: Array(bytes), remote: remote, local: local, ecn: ecn))
+                }
+                #expect(mayHaveMore == (used.count == UDPSocket.messagesPerBatch))
+                let expected = used.enumerated()
+                    .map { index, sender in
+                        Datagram(
+                            bytes: pattern(1 + index),
+                            remote: sender.localAddress,
+                            local: receiver.localAddress,
+                            ecn: UInt8(index % 4)
+                        )
+                    }
+                #expect(received == expected)
+            }
+        }
+
         @Test func aSourceThatIsNotOursIsALostPacketAndNoMore() throws {
             let socket = try UDPSocket(address: try #require(SocketAddress(literal: "0.0.0.0", port: 0)))
             let foreign = try #require(SocketAddress(literal: "192.0.2.1", port: 1))

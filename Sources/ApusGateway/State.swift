@@ -11,6 +11,9 @@ public struct State: Sendable {
         get { values[name] as? Value }
         set { values[name] = newValue }
     }
+
+    /// The names that there are values under, sorted.
+    public var names: [String] { values.keys.sorted() }
 }
 
 /// The state while the application starts: written on the lifespan scope, handed to requests once startup is complete.

@@ -1,0 +1,44 @@
+/// A value that can be written as JSON (RFC 8259); there is none to be read here, and none is large.
+enum JSONValue: ExpressibleByStringLiteral {
+    case null
+    case number(Int)
+    case string(String)
+    case array([JSONValue])
+    /// Members in order.
+    case object([(String, JSONValue)])
+
+    init(stringLiteral text: String) {
+        self = .string(text)
+    }
+
+    var text: String {
+        switch self {
+        case .null: "null"
+        case .number(let number): String(number)
+        case .string(let text): Self.quoted(text)
+        case .array(let values): "[" + values.map(\.text).joined(separator: ", ") + "]"
+        case .object(let members):
+            "{" + members.map { Self.quoted($0.0) + ": " + $0.1.text }.joined(separator: ", ") + "}"
+        }
+    }
+
+    /// RFC 8259 §7: quotes, backslashes and control characters must be escaped.
+    private static func quoted(_ text: String) -> String {
+        var quoted = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\":
+                quoted.unicodeScalars.append("\\")
+                quoted.unicodeScalars.append(scalar)
+            case "\n": quoted += "\\n"
+            case "\r": quoted += "\\r"
+            case "\t": quoted += "\\t"
+            case "\u{0}"..."\u{1F}":
+                let digits = String(scalar.value, radix: 16)
+                quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: quoted.unicodeScalars.append(scalar)
+            }
+        }
+        return quoted + "\""
+    }
+}

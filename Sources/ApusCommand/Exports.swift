@@ -1,0 +1,2 @@
+// The contract comes along, so that an application's file needs this one import.
+@_exported import ApusGateway

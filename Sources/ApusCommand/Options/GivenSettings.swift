@@ -1,0 +1,135 @@
+import Apus
+
+/// The settings that were given, each from the command line or, where it is not there, from the environment.
+struct GivenSettings {
+    private let options: ServeOptions
+    private let environment: ApusEnvironment
+
+    init(options: ServeOptions, environment: ApusEnvironment) {
+        self.options = options
+        self.environment = environment
+    }
+
+    /// Where the certificate comes from.
+    enum Certificate: Equatable {
+        case none
+        case files(certificate: String, key: String, password: String?)
+        case development
+    }
+
+    // MARK: - Settings by themselves
+
+    var rootPath: Setting? { setting(options.answering.rootPath, "root-path") }
+    var serverHeader: Setting? { setting(options.answering.serverHeader, "server-header") }
+    var dateHeader: Setting? { setting(options.answering.dateHeader, "date-header") }
+    var accessLog: Setting? { setting(options.running.accessLog, "access-log") }
+    var logLevel: Setting? { setting(options.running.logLevel, "log-level") }
+    var altSvcPort: Setting? { setting(options.listening.altSvcPort, "alt-svc-port") }
+
+    var gracefulTimeout: Setting? {
+        setting(options.running.gracefulTimeout, "graceful-timeout", "timeout-graceful-shutdown")
+    }
+
+    // MARK: - Settings that go together
+
+    func certificate() throws(ConfigurationError) -> Certificate {
+        let file = setting(options.tls.certificateFile, "certfile", "ssl-certfile")
+        let key = setting(options.tls.keyFile, "keyfile", "ssl-keyfile")
+        let password = setting(options.tls.keyPassword, "keyfile-password", "ssl-keyfile-password")
+        if let development = try developmentCertificate(beside: file) {
+            // Where one was meant for the other, it would be left out without a word.
+            if let key, key.isOption == development.isOption {
+                throw key.error("goes with --certfile, not with \(development.source)")
+            }
+            return .development
+        }
+        guard let file else {
+            if let stray = key ?? password { throw stray.error("there is no --certfile that it belongs to") }
+            return .none
+        }
+        return .files(certificate: file.text, key: key?.text ?? file.text, password: password?.text)
+    }
+
+    /// The wish for a development certificate; nil where there is none, or where a file on the command line goes before
+    /// one from the environment.
+    private func developmentCertificate(beside file: Setting?) throws(ConfigurationError) -> Setting? {
+        let wish = setting(options.tls.developmentCertificate ? true : nil, "dev-cert", "selfcert")
+        guard let wish, try wish.isOn() else { return nil }
+        guard let file else { return wish }
+        if wish.isOption == file.isOption { throw wish.error("cannot be combined with \(file.source)") }
+        return wish.isOption ? wish : nil
+    }
+
+    func binds(isSecure: Bool) throws(ConfigurationError) -> [Bind] {
+        let defaultPort = isSecure ? 8443 : 8000
+        let binds = list(options.listening.bind, "bind")
+        let host = setting(options.listening.host, "host")
+        let port = setting(options.listening.port, "port")
+        let parts = [host, port].compactMap { $0 }
+        if let bind = binds.first, let part = parts.first(where: \.isOption) ?? parts.first {
+            if bind.isOption == part.isOption { throw part.error("cannot be combined with \(bind.source)") }
+            if bind.isOption { return try parsed(binds, defaultPort: defaultPort) }
+        } else if !binds.isEmpty {
+            return try parsed(binds, defaultPort: defaultPort)
+        }
+        return [
+            .address(host: try host?.host() ?? "127.0.0.1", port: try port?.port(from: 0) ?? defaultPort)
+        ]
+    }
+
+    func insecureBinds(isSecure: Bool) throws(ConfigurationError) -> [Bind] {
+        let binds = list(options.listening.insecureBind, "insecure-bind")
+        if let first = binds.first, !isSecure {
+            throw first.error("is for plaintext beside TLS, and there is no certificate; --bind is plaintext then")
+        }
+        return try parsed(binds, defaultPort: 8000)
+    }
+
+    /// - Parameters:
+    ///   - binds: Where TLS is spoken, if anywhere.
+    ///   - insecureBinds: Where plaintext is spoken beside it.
+    func protocols(
+        isSecure: Bool,
+        binds: [Bind],
+        insecureBinds: [Bind]
+    ) throws(ConfigurationError) -> Set<Configuration.HTTPProtocol> {
+        let given = setting(options.listening.http, "http")
+        guard let given, let versions = try given.httpVersions() else {
+            return Set(Configuration.HTTPProtocol.allCases)
+        }
+        if versions.contains(.http3) && !isSecure {
+            throw given.error("HTTP/3 needs a certificate: give --certfile and --keyfile, or --dev-cert")
+        }
+        // HTTP/3 is neither for unix sockets nor for plaintext.
+        let streams = binds.filter { if case .unix = $0 { true } else { false } } + insecureBinds
+        if versions == [.http3], let silent = streams.first {
+            throw given.error("HTTP/3 alone leaves nothing to speak on \(silent)")
+        }
+        return versions
+    }
+
+    private func parsed(_ binds: [Setting], defaultPort: Int) throws(ConfigurationError) -> [Bind] {
+        var parsed: [Bind] = []
+        for bind in binds {
+            parsed.append(try Bind(parsing: bind.text, defaultPort: defaultPort, option: bind.source))
+        }
+        return parsed
+    }
+
+    // MARK: - Precedence
+
+    /// An option, or the variable of one of its names.
+    private func setting(_ option: String?, _ names: String...) -> Setting? {
+        option.map { Setting(text: $0, source: "--" + names[0], isOption: true) } ?? environment.setting(names)
+    }
+
+    private func setting(_ flag: Bool?, _ names: String...) -> Setting? {
+        flag.map { Setting(text: String($0), source: "--" + names[0], isOption: true) } ?? environment.setting(names)
+    }
+
+    private func list(_ options: [String], _ name: String) -> [Setting] {
+        options.isEmpty
+            ? environment.list(name)
+            : options.map { Setting(text: $0, source: "--" + name, isOption: true) }
+    }
+}

@@ -2,10 +2,10 @@
 
 import subprocess
 
-from lib import raw
+from lib import aioquic, raw
 from lib.case import case
 from lib.curl import curl
-from lib.protocols import EVERY, H1, H1_TLS, H2, H2C
+from lib.protocols import EVERY, H1, H1_TLS, H2, H2C, H3
 from lib.report import expect, same
 
 
@@ -40,6 +40,14 @@ def request_trailers_http2(world, protocol):
     arguments = ["--no-verify-peer", "--timeout=10s", "-d", world.file(1000), "--trailer=x-sent: trailing-value"]
     done = subprocess.run([nghttp, *arguments, url], capture_output=True, timeout=20)
     expect(b"trailing-value" in done.stdout, f"the application did not receive the trailer: {done.stdout[:200]!r}")
+
+
+@case("request-trailers", [H3])
+def request_trailers_http3(world, protocol):
+    server = world.server("interop-app")
+    answer = aioquic.ask(world, server, "/trailers", body="body", trailers=[["x-sent", "trailing-value"]])
+    same(answer["end"], "complete", "the stream's end")
+    expect("trailing-value" in answer["body"], f"the application did not receive the trailer: {answer['body']!r}")
 
 
 @case("early-hints", EVERY)

@@ -38,7 +38,7 @@ def wrong_alpn(world):
 def wrong_alpn_on_quic(world):
     """Alert 120, no_application_protocol, as a QUIC error (RFC 9001 section 8.1)."""
     server = world.server("hello")
-    openssl = world.fetch("openssl3")
+    openssl = world.fetched("fetch-curl", "openssl3")
     where = ["-connect", f"127.0.0.1:{server.port('https')}"]
     done = subprocess.run(
         [openssl, "s_client", "-quic", "-alpn", "nonsense/9", *where],

@@ -9,11 +9,9 @@ import time
 
 from lib import gtls, raw
 from lib.case import case
-from lib.curl import Curl, curl
+from lib.curl import TIMED_OUT, Curl, curl
 from lib.protocols import EVERY, H1, H3, MULTIPLEXED
 from lib.report import expect, same
-
-TIMED_OUT = 28
 
 
 def watch_path(case_name, protocol):

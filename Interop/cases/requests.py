@@ -5,7 +5,7 @@ import json
 from collections import Counter
 
 from lib.case import case
-from lib.curl import Curl, curl
+from lib.curl import TIMED_OUT, Curl, curl
 from lib.protocols import EVERY, H1, H1_TLS, MULTIPLEXED
 from lib.report import expect, same
 from lib.server import MIB
@@ -74,6 +74,15 @@ def stream(world, protocol):
     path = f"/?bytes={32 * MIB}&chunk=10000"
     reply = curl(world, protocol, world.server("stream").url(protocol, path), keep_body=False)
     same(reply.facts["size_download"], 32 * MIB, "the size of the body")
+
+
+@case("server-sent-events", EVERY)
+def server_sent_events(world, protocol):
+    """They come one by one, while the response goes on."""
+    reply = Curl(world, protocol, "--no-buffer", world.server("sse").url(protocol), timeout=3).reply()
+    same(reply.code, TIMED_OUT, "curl's exit code")
+    same(reply.get("content-type"), "text/event-stream", "the content-type")
+    expect(2 <= reply.text.count("data:") <= 5, f"in 3 s came {reply.text!r}")
 
 
 @case("scope", EVERY)

@@ -1,8 +1,9 @@
-"""HTTP/3 by a client on ngtcp2 and GnuTLS: another implementation than curl's."""
+"""HTTP/3 by clients on other implementations than curl's: ngtcp2's own, and aioquic."""
 
 import os
 import shutil
 
+from lib import aioquic
 from lib.case import case
 from lib.gtls import gtls
 from lib.report import expect, same
@@ -96,3 +97,17 @@ def ciphers(world):
     for cipher in ("AES-128-GCM", "AES-256-GCM", "CHACHA20-POLY1305"):
         arguments = f"--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+{cipher}"
         same(gtls(world, world.server("hello"), arguments).statuses, {200: 1}, f"the statuses with {cipher}")
+
+
+@case("aioquic-echo")
+def aioquic_echo(world):
+    answer = aioquic.ask(world, world.server("echo"), "/", body="x" * 100_000)
+    same((answer["end"], answer["body"] == "x" * 100_000), ("complete", True), "the stream's end and the echo")
+
+
+@case("aioquic-field-that-may-not-be")
+def aioquic_bad_field(world):
+    """A connection field on HTTP/3 is malformed (RFC 9114 section 4.2): H3_MESSAGE_ERROR, or a 400."""
+    answer = aioquic.ask(world, world.server("hello"), "/", fields=[["connection", "keep-alive"]])
+    refused = [pair for section in answer["sections"] for pair in section if tuple(pair) == (":status", "400")]
+    expect(refused or answer["code"] == 0x10E, f"the answer is {answer}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from .report import Failure, same
 
 serial = itertools.count()
+TIMED_OUT = 28
+"""curl's exit code after --max-time."""
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Curl:
     def __init__(self, world, protocol, *arguments, keep_body=True, input=None, timeout=60, recent=False):
         """`recent` asks for the private curl: Debian 12's own cannot use an h2c connection twice."""
         recent = recent or protocol.version == "3"
-        program = world.fetch("curl3") if recent else world.tool("curl", "curl")
+        program = world.fetched("fetch-curl", "curl3") if recent else world.tool("curl", "curl")
         prefix = world.path(f"curl-{next(serial)}")
         self.head_path, self.body_path = prefix + ".head", prefix + ".body"
         self.timeout = timeout

@@ -22,7 +22,7 @@ class World:
         self.key = self.path("key.pem")
         self.shared = {}
         self.started = 0
-        self.fetched = {}
+        self.unfetched = {}
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -35,16 +35,20 @@ class World:
             raise Skipped(f"{name} is not installed (Debian package {package})")
         return found
 
-    def fetch(self, name):
-        """A tool that Interop/fetch-curl puts into the private folder; fetched at most once a run."""
-        if "outcome" not in self.fetched:
-            self.fetched["outcome"] = subprocess.run([f"{HERE}/fetch-curl"], capture_output=True, text=True)
-        outcome = self.fetched["outcome"]
-        path = f"{HERE}/.cache/{name}"
-        if outcome.returncode or not os.path.exists(path):
-            reason = outcome.stderr.strip().splitlines()[-1:] or [f"no {path}"]
-            raise Skipped(f"no {name}: {reason[0]}")
-        return path
+    def fetch_all(self):
+        """Runs the scripts that fetch tools into the private folder; what fails is told by those who need it."""
+        for script in ("fetch-curl", "fetch-aioquic"):
+            try:
+                done = subprocess.run([f"{HERE}/{script}"], capture_output=True, text=True, timeout=300)
+                self.unfetched[script] = (done.stderr.strip().splitlines() or [script])[-1] if done.returncode else None
+            except subprocess.TimeoutExpired:
+                self.unfetched[script] = f"{script} was not done after 300 s"
+
+    def fetched(self, script, name):
+        """The path of what a script has fetched."""
+        if self.unfetched[script]:
+            raise Skipped(self.unfetched[script])
+        return f"{HERE}/.cache/{name}"
 
     def make_certificate(self):
         subprocess.run(

@@ -1,0 +1,135 @@
+import ApusHTTP
+import CNghttp3
+import CNgtcp2
+
+/// How a connection ends, in order or not (RFC 9000 §10, RFC 9114 §5).
+extension HTTP3Connection {
+    // MARK: Shutdown
+
+    /// Begins the graceful end: no request that is under way is lost, and the client learns which were not taken.
+    package func shutdown(now: Instant) {
+        guard let quic, case .none = shutdownStep else { return }
+        let now = advance(to: now)
+        isExhausted = false
+        guard let http = sink.pointee.http, ngtcp2_conn_get_handshake_completed(quic.handle) != 0 else {
+            close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+            return
+        }
+        // RFC 9114 §5.2: first an ID that refuses nothing, and the real one when the notice has arrived.
+        nghttp3_conn_submit_shutdown_notice(http)
+        let wait = min(TimeSpan(nanoseconds: ngtcp2_conn_get_pto(quic.handle)), .seconds(1))
+        shutdownStep = .noticed(next: now + wait)
+        endpoint.touch(self)
+        endpoint.schedule(self)
+    }
+
+    /// Ends the connection at once; requests under way are lost.
+    package func closeNow(now: Instant) {
+        _ = advance(to: now)
+        close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+    }
+
+    func continueShutdown(now: Instant) {
+        if case .noticed(let next) = shutdownStep, next <= now, let http = sink.pointee.http {
+            shutdownStep = .refusing
+            nghttp3_conn_shutdown(http)
+        }
+        closeIfDrained(now: now)
+    }
+
+    /// Closes once the last request is answered and the client has it all.
+    func closeIfDrained(now: Instant) {
+        guard case .refusing = shutdownStep, let http = sink.pointee.http, nghttp3_conn_is_drained(http) != 0 else {
+            return
+        }
+        close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+    }
+
+    // MARK: Close
+
+    /// Ends the connection for what a call of ngtcp2's returned.
+    func fail(_ status: Int32, now: Instant) {
+        guard quic != nil else { return }
+        switch status {
+        case NGTCP2_ERR_DRAINING:
+            endDrained(now)
+        case NGTCP2_ERR_IDLE_CLOSE:
+            end(packet: [], period: nil, ConnectionError(.timeout, "the client was silent for too long"), now)
+        case NGTCP2_ERR_DROP_CONN, NGTCP2_ERR_RETRY:
+            end(packet: [], period: nil, ConnectionError(.protocolViolation, "the handshake was no QUIC"), now)
+        default:
+            closeForError(status, now)
+        }
+    }
+
+    /// Ends the connection with an HTTP/3 error code.
+    func close(code: UInt64, _ error: ConnectionError?) {
+        guard quic != nil else { return }
+        var reason = ngtcp2_ccerr()
+        ngtcp2_ccerr_set_application_error(&reason, code, nil, 0)
+        sendClose(&reason, error, advance(to: Instant(nanoseconds: 0)))
+    }
+
+    private func closeForError(_ status: Int32, _ now: Instant) {
+        guard let quic else { return }
+        var reason = ngtcp2_ccerr()
+        let error: ConnectionError
+        if let code = sink.pointee.applicationError {
+            ngtcp2_ccerr_set_application_error(&reason, code, nil, 0)
+            error = ConnectionError(.protocolViolation, "HTTP/3 error 0x\(String(code, radix: 16))")
+        } else if status == NGTCP2_ERR_CRYPTO {
+            let alert = ngtcp2_conn_get_tls_alert(quic.handle)
+            ngtcp2_ccerr_set_tls_alert(&reason, alert, nil, 0)
+            error = ConnectionError(.protocolViolation, "the TLS handshake failed with alert \(alert)")
+        } else {
+            ngtcp2_ccerr_set_liberr(&reason, status, nil, 0)
+            let kind: ConnectionError.Kind = status == NGTCP2_ERR_HANDSHAKE_TIMEOUT ? .timeout : .protocolViolation
+            error = ConnectionError(kind, "QUIC: \(String(cString: ngtcp2_strerror(status)))")
+        }
+        sendClose(&reason, error, now)
+    }
+
+    private func sendClose(_ reason: inout ngtcp2_ccerr, _ error: ConnectionError?, _ now: Instant) {
+        guard let quic else { return }
+        let packet = quic.closePacket(&reason, now: now)
+        end(packet: packet, period: quic.closingPeriod, error, now)
+    }
+
+    /// RFC 9000 §10.2.2: the peer has closed; we say nothing more, and its late packets are recognised for a while.
+    private func endDrained(_ now: Instant) {
+        guard let quic else { return }
+        let peer = ngtcp2_conn_get_ccerr(quic.handle)?.pointee
+        let isOrderly = peer?.type == NGTCP2_CCERR_TYPE_APPLICATION && peer?.error_code == UInt64(NGHTTP3_H3_NO_ERROR)
+        let code = String(peer?.error_code ?? 0, radix: 16)
+        let error = isOrderly ? nil : ConnectionError(.peerGone, "the client closed with error 0x\(code)")
+        end(packet: [], period: quic.closingPeriod, error, now)
+    }
+
+    /// Frees everything but the last events, and leaves the rest to the endpoint.
+    private func end(packet: [UInt8], period: TimeSpan?, _ error: ConnectionError?, _ now: Instant) {
+        guard let quic else { return }
+        let addresses = (local: quic.local, remote: quic.remote)
+        settle()
+        disposition = error == nil ? .close : .abort
+        connectionError = error
+        freeLibraries()
+        sink.pointee.records = []
+        sink.pointee.arena = []
+        heldTrains = []
+        pendingFins = []
+        loseStreams()
+        endpoint.connectionEnded(self, packet: packet, addresses, until: period.map { now + $0 })
+    }
+
+    /// Tells every application that still waits that its client is gone.
+    private func loseStreams() {
+        for stream in sink.pointee.streams.all {
+            // An application whose response was on its way to the end has nothing to lose.
+            if !stream.pointee.finSent { deliverReset(stream, .connectionLost) }
+            stream.pointee.isClosed = true
+            stream.pointee.body.removeAll()
+            if !stream.pointee.isDelivered { stream.pointee.applicationEnded = true }
+            releaseIfOver(stream)
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import ApusGateway
+import ApusHTTP
+
+/// One request and its response.
+///
+/// Streams live in memory of their own, because nghttp3's callbacks find them by pointer; the connection's
+/// ``HTTP3StreamTable`` owns them.
+struct HTTP3Stream {
+    var id: Int64 = -1
+
+    // MARK: Request
+    var method = ""
+    var target = Bytes()
+    var headers = Headers()
+    var trailers: Headers?
+    var contentLength: Int?
+    var hasAuthority = false
+    var expectsContinue = false
+    var acceptsTrailers = false
+    /// Fields and bytes of the section that is being received.
+    var sectionFields = 0
+    var sectionSize = 0
+    /// The status that answers a request which is not passed on; 0 where it is.
+    var refusal = 0
+    /// Whether the request contradicts itself in a way that nghttp3 does not check.
+    var isMalformed = false
+    /// Whether a trailer section broke a limit, so that the rest of it is not kept.
+    var trailersAreTooLarge = false
+    /// The application knows of this stream.
+    var isDelivered = false
+    /// The whole request has arrived.
+    var requestEnded = false
+    /// Body bytes are thrown away as they arrive.
+    var discardsBody = false
+    /// Body bytes that the application has not consumed.
+    var unconsumed = 0
+
+    // MARK: Response
+    var body = BodyQueue()
+    var headSubmitted = false
+    /// Nothing will be added to the body.
+    var bodyEnded = false
+    var trailersFollow = false
+    /// nghttp3 has asked for body bytes in vain and must be told of new ones.
+    var isStarved = false
+    /// More waits than the high-water mark allows; `writable` is owed.
+    var isAboveHighWater = false
+    /// Acknowledged bytes that the queue has not given up yet.
+    var acknowledged = 0
+    /// QUIC has taken the end of the response.
+    var finSent = false
+    /// We have reset our half.
+    var wasReset = false
+
+    // MARK: Life
+    /// The application was told that the stream is lost; it hears no more of it.
+    var resetDelivered = false
+    /// The application's task is over.
+    var applicationEnded = false
+    /// Both halves are over and nghttp3 has forgotten the stream.
+    var isClosed = false
+
+    /// Makes a used stream as good as new, keeping its memory.
+    mutating func prepare(_ id: Int64) {
+        body.removeAll()
+        var queue = BodyQueue()
+        swap(&queue, &body)
+        self = HTTP3Stream()
+        swap(&queue, &body)
+        self.id = id
+    }
+}

@@ -1,0 +1,88 @@
+import CGnuTLS
+import CNgtcp2
+
+/// How a connection ID of ours names the worker that owns it, and proves that we made it.
+///
+/// 19 bytes: 4 that steer, 7 random, 8 of a MAC over the first 11. The steering word is chosen so that
+/// `((word * key) >> 16) % slotCount` is the owner's slot: the kernel's packet filter can compute that, while a client
+/// can neither read the slot nor choose it. The length is only a hint; the MAC tells our IDs from a client's.
+package struct ConnectionIDRouting: Sendable {
+    /// The length of every connection ID that this server issues.
+    package static let length = 19
+    private static let coveredLength = 11
+
+    /// Who an ID belongs to.
+    package enum Owner: Hashable, Sendable {
+        /// This worker issued it.
+        case ourselves
+        /// The worker in this slot issued it.
+        case slot(Int)
+        /// Nobody here: it is a client's own choice, or forged.
+        case nobody
+    }
+
+    /// The slot of this worker.
+    package let slot: Int
+    /// How many slots share the port.
+    package let slotCount: Int
+    private let steeringKey: UInt32
+    private let mac: SipHash
+
+    /// - Precondition: `slot` lies below `slotCount`, which fits the 16 bits that the steering yields.
+    package init(secrets: QUICSecrets, slot: Int, slotCount: Int) {
+        precondition(slotCount > 0 && slotCount <= 65536, "slots are numbered with 16 bits")
+        precondition(slot >= 0 && slot < slotCount, "a worker's slot is one of those that share the port")
+        self.slot = slot
+        self.slotCount = slotCount
+        steeringKey = secrets.steeringKey | 1
+        mac = SipHash(key: secrets.connectionIDKey)
+    }
+
+    /// Writes a fresh ID of this worker's.
+    ///
+    /// - Precondition: `target` has ``length`` bytes.
+    package func make(into target: UnsafeMutableRawBufferPointer) {
+        precondition(target.count == Self.length, "a connection ID of ours has 19 bytes")
+        fillRandom(UnsafeMutableRawBufferPointer(rebasing: target[0..<Self.coveredLength]))
+        // The odd key makes the product a bijection of the word, so that as many words lead to each slot.
+        while slot(steeredBy: UnsafeRawBufferPointer(target)) != slot {
+            fillRandom(UnsafeMutableRawBufferPointer(rebasing: target[0..<4]))
+        }
+        let proof = mac(UnsafeRawBufferPointer(rebasing: target[0..<Self.coveredLength]))
+        target.storeBytes(of: proof.bigEndian, toByteOffset: Self.coveredLength, as: UInt64.self)
+    }
+
+    /// A fresh ID of this worker's.
+    package func make() -> ConnectionID {
+        withUnsafeTemporaryAllocation(byteCount: Self.length, alignment: 1) { bytes in
+            make(into: bytes)
+            guard let identifier = ConnectionID(UnsafeRawBufferPointer(bytes)) else {
+                preconditionFailure("19 bytes are a connection ID")
+            }
+            return identifier
+        }
+    }
+
+    /// Who issued an ID.
+    package func owner(of identifier: ConnectionID) -> Owner {
+        guard identifier.count == Self.length else { return .nobody }
+        return identifier.withUnsafeBytes { bytes in
+            let proof = UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: Self.coveredLength, as: UInt64.self))
+            guard mac(UnsafeRawBufferPointer(rebasing: bytes[0..<Self.coveredLength])) == proof else { return .nobody }
+            let owner = slot(steeredBy: bytes)
+            return owner == slot ? .ourselves : .slot(owner)
+        }
+    }
+
+    private func slot(steeredBy bytes: UnsafeRawBufferPointer) -> Int {
+        let word = UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self))
+        return Int((word &* steeringKey) >> 16) % slotCount
+    }
+}
+
+/// Fills memory with unpredictable bytes.
+func fillRandom(_ target: UnsafeMutableRawBufferPointer) {
+    guard let base = target.baseAddress, target.count > 0 else { return }
+    // It fails only where the system has no randomness at all; no secret may be made then.
+    precondition(gnutls_rnd(GNUTLS_RND_NONCE, base, target.count) == 0, "the system gives random bytes")
+}

@@ -106,15 +106,43 @@ package struct OutputBuffer: ~Copyable {
         count += written
     }
 
+    /// What the block takes of memory.
+    package var blockCapacity: Int { block.count }
+
+    /// Makes room behind `blockCount`: a buffer that is never quite empty must not keep what was taken long ago.
     private mutating func reserve(_ capacity: Int) {
         guard block.count - blockCount < capacity else { return }
-        let size = max(blockCount + capacity, block.count * 2, 512)
-        let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
-        if blockCount > 0 {
-            larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[0..<blockCount]))
+        let liveStart = firstInlineStart
+        let needed = blockCount - liveStart + capacity
+        if needed > block.count / 2 {
+            let size = max(needed, block.count * 2, 512)
+            let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+            larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[liveStart..<blockCount]))
+            block.deallocate()
+            block = larger
+        } else {
+            // At least as much is free as is moved, so that moving costs no more than appending. copyMemory allows overlap.
+            block.copyMemory(from: UnsafeRawBufferPointer(rebasing: block[liveStart..<blockCount]))
         }
-        block.deallocate()
-        block = larger
+        moveInlineSegments(by: liveStart)
+    }
+
+    /// Where the bytes that wait begin in the block.
+    private var firstInlineStart: Int {
+        for segment in segments[head...] {
+            if case .inline(let start, _) = segment { return start }
+        }
+        return blockCount
+    }
+
+    private mutating func moveInlineSegments(by distance: Int) {
+        guard distance > 0 else { return }
+        blockCount -= distance
+        for index in head..<segments.count {
+            if case .inline(let start, let count) = segments[index] {
+                segments[index] = .inline(start: start - distance, count: count)
+            }
+        }
     }
 
     /// Moves everything of another buffer to this one's end.

@@ -13,7 +13,8 @@ extension HTTP1Connection {
         case .reset: abandonResponse()
         }
         if isRequestLive, output.count >= limits.streamSendHighWater { owesWritable = true }
-        if reading == .head { readInput() }
+        // The rest of the body, which is thrown away, or the next request may be there already.
+        if !isRequestLive { readInput() }
         settleWait(nil)
     }
 

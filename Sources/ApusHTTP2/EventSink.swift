@@ -8,8 +8,8 @@ import ApusHTTP
 struct EventSink: ~Copyable {
     /// Something that has happened, in order.
     enum Event {
-        /// A request head is complete.
-        case head(StreamPointer)
+        /// A request head is complete, and perhaps all of the request with it.
+        case head(StreamPointer, endsRequest: Bool)
         /// A piece of a request body.
         case data(StreamPointer, Bytes)
         /// The request is complete, with or without trailers.
@@ -28,7 +28,7 @@ struct EventSink: ~Copyable {
         case peerReset
         /// The library has reset a stream because of what the peer did.
         case provokedReset
-        /// GOAWAY has gone out with an error.
+        /// GOAWAY has gone out.
         case goawaySent(code: UInt32, reason: String)
         /// The peer has answered our PING.
         case pingAnswered

@@ -20,7 +20,7 @@ extension HTTP2Connection {
 
     private func handle(_ event: EventSink.Event, now: Instant) {
         switch event {
-        case .head(let stream): handleHead(stream)
+        case .head(let stream, let endsRequest): handleHead(stream, endsRequest: endsRequest)
         case .data(let stream, let bytes): handleData(stream, bytes)
         case .requestEnd(let stream): handleRequestEnd(stream)
         case .closed(let stream, let code): handleClosed(stream, code: code)
@@ -51,7 +51,7 @@ extension HTTP2Connection {
 
     // MARK: - Requests
 
-    private func handleHead(_ stream: StreamPointer) {
+    private func handleHead(_ stream: StreamPointer, endsRequest: Bool) {
         guard let fields = stream.pointee.request else { return }
         stream.pointee.request = nil
         timers.firstRequestHasCome()
@@ -66,7 +66,7 @@ extension HTTP2Connection {
         admitted += 1
         stream.pointee.isAdmitted = true
         stream.pointee.hasPriority = fields.hasPriority
-        switch fields.finish(secure: secure, hasBody: !stream.pointee.requestEnded) {
+        switch fields.finish(secure: secure, hasBody: !endsRequest) {
         case .success(let head):
             stream.pointee.isDelivered = true
             emit(.request(identifier(stream), head))
@@ -149,6 +149,10 @@ extension HTTP2Connection {
     }
 
     private func handleGoawaySent(code: UInt32, reason: String) {
+        guard code != NGHTTP2_NO_ERROR.rawValue else {
+            noticeWasSent()
+            return
+        }
         if connectionError == nil {
             let invalid = sink.pointee.lastInvalid
             let details = [reason, invalid == 0 ? "" : libraryErrorText(invalid)].filter { !$0.isEmpty }

@@ -110,6 +110,13 @@ extension HTTP2Connection {
         timers.finalGoaway = now + .seconds(Self.noticePeriod)
     }
 
+    /// The first GOAWAY has gone out: only an answer to a PING behind it tells that the peer has read it.
+    func noticeWasSent() {
+        guard timers.finalGoaway != nil else { return }
+        session.submitPing()
+        hasQueuedMore = true
+    }
+
     /// The peer knows that we leave: names the last request that is taken.
     func noticeWasRead() {
         guard timers.finalGoaway != nil else { return }

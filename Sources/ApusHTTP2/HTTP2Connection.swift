@@ -135,7 +135,7 @@ package final class HTTP2Connection {
     private func fail(libraryCode code: Int32) {
         let text = libraryErrorText(code)
         switch code {
-        case NGHTTP2_ERR_FLOODED.rawValue:
+        case NGHTTP2_ERR_FLOODED.rawValue, NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue:
             let error = ConnectionError(.limitExceeded, "HTTP/2 ENHANCE_YOUR_CALM: \(text)")
             fail(error, code: NGHTTP2_ENHANCE_YOUR_CALM)
         case NGHTTP2_ERR_NOMEM.rawValue, NGHTTP2_ERR_CALLBACK_FAILURE.rawValue:

@@ -172,10 +172,13 @@ struct HTTP2Session: ~Copyable {
 
     // MARK: End
 
-    /// Queues the GOAWAY that asks for no more requests, but takes those on their way (RFC 9113 §6.8), and a PING
-    /// whose answer tells that the peer has read it.
+    /// Queues the GOAWAY that asks for no more requests, but takes those on their way (RFC 9113 §6.8).
     func submitShutdownNotice() {
         nghttp2_submit_shutdown_notice(handle)
+    }
+
+    /// Queues a PING, which overtakes what is queued.
+    func submitPing() {
         nghttp2_submit_ping(handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil)
     }
 

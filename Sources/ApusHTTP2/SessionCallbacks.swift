@@ -76,9 +76,10 @@ enum SessionCallbacks {
         case NGHTTP2_HEADERS.rawValue:
             guard let stream = record(session, header.stream_id) else { break }
             sink.pointee.openBlock = nil
-            stream.pointee.requestEnded = has(NGHTTP2_FLAG_END_STREAM, header)
+            let ends = has(NGHTTP2_FLAG_END_STREAM, header)
+            stream.pointee.requestEnded = ends
             let isHead = stream.pointee.trailers == nil
-            sink.pointee.events.append(isHead ? .head(stream) : .requestEnd(stream))
+            sink.pointee.events.append(isHead ? .head(stream, endsRequest: ends) : .requestEnd(stream))
         case NGHTTP2_DATA.rawValue where has(NGHTTP2_FLAG_END_STREAM, header):
             guard let stream = record(session, header.stream_id) else { break }
             stream.pointee.requestEnded = true
@@ -165,7 +166,7 @@ enum SessionCallbacks {
         case NGHTTP2_RST_STREAM.rawValue:
             let isOurs = record(session, header.stream_id)?.pointee.resetIsOurs == true
             if !isOurs { sink.pointee.events.append(.provokedReset) }
-        case NGHTTP2_GOAWAY.rawValue where frame.pointee.goaway.error_code != NGHTTP2_NO_ERROR.rawValue:
+        case NGHTTP2_GOAWAY.rawValue:
             let goaway = frame.pointee.goaway
             // The library's own words, from its literals.
             let reason = UnsafeRawBufferPointer(start: goaway.opaque_data, count: goaway.opaque_data_len)

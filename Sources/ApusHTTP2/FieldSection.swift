@@ -3,6 +3,9 @@ import ApusHTTP
 
 /// Header or trailer fields while they come in, counted before they are stored.
 struct FieldSection {
+    /// How many times the limit a block is decoded for.
+    private static let hopelessFactor = 8
+
     /// The fields stored so far; emptied once there are too many.
     var headers = Headers()
     /// Whether the peer sent more than the limits allow; nothing is stored from then on.
@@ -18,15 +21,18 @@ struct FieldSection {
 
     /// Counts the size of a field; false where the section has become too large.
     ///
-    /// The compressed block still has to be decoded to its end, or the compression state of the connection would be
-    /// lost: one byte of it can stand for kilobytes, so what is too much is dropped here and not gathered.
+    /// One byte of a compressed block can stand for kilobytes: what is too much is dropped here and not gathered.
     mutating func admit(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, within limits: Limits) -> Bool
     {
-        // The library takes no name or value over 64 KiB, and stops counting here: the sum cannot overflow.
-        guard !isExcessive else { return false }
+        // The library takes no name or value over 64 KiB, and few of them behind ``isHopeless``: no overflow.
         size += name.count + value.count + 32
-        if size > limits.maxFieldSectionSize { overflow() }
+        if !isExcessive, size > limits.maxFieldSectionSize { overflow() }
         return !isExcessive
+    }
+
+    /// Whether the peer sent so much that it is not worth an answer; one that is a little over has earned its 431.
+    func isHopeless(within limits: Limits) -> Bool {
+        size / Self.hopelessFactor > limits.maxFieldSectionSize
     }
 
     /// Stores a field that has been admitted, unless it is one too many.

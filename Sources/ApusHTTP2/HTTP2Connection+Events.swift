@@ -52,8 +52,7 @@ extension HTTP2Connection {
     // MARK: - Requests
 
     private func handleHead(_ stream: StreamPointer, endsRequest: Bool) {
-        guard let fields = stream.pointee.request else { return }
-        stream.pointee.request = nil
+        guard let fields = stream.pointee.request.take() else { return }
         timers.firstRequestHasCome()
         // Reset in the same breath as it came: no handler ever starts (CVE-2023-44487).
         guard !stream.pointee.isClosed, !hasFailed else { return }
@@ -66,13 +65,14 @@ extension HTTP2Connection {
         admitted += 1
         stream.pointee.isAdmitted = true
         stream.pointee.hasPriority = fields.hasPriority
+        let isHead = fields.isHead
         switch fields.finish(secure: secure, hasBody: !endsRequest) {
         case .success(let head):
             stream.pointee.isDelivered = true
             emit(.request(identifier(stream), head))
             if !head.hasBody { emit(.end(identifier(stream), trailers: nil)) }
         case .failure(let refusal):
-            answer(stream, status: refusal.status, isHead: fields.isHead)
+            answer(stream, status: refusal.status, isHead: isHead)
         }
     }
 

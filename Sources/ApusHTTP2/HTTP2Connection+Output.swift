@@ -6,7 +6,7 @@ extension HTTP2Connection {
     // MARK: - Responses
 
     /// Takes a piece of the response of a stream; ignored where the stream has gone.
-    package func send(_ event: ResponseEvent, on id: StreamID) {
+    package func send(_ event: consuming ResponseEvent, on id: StreamID) {
         guard !hasFailed, let stream = session.stream(id), !stream.pointee.isTakenOver else { return }
         switch event {
         case .informational(let status, let headers):

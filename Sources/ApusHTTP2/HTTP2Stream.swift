@@ -5,7 +5,7 @@ import ApusHTTP
 typealias StreamPointer = UnsafeMutablePointer<HTTP2Stream>
 
 /// What the engine knows of one stream, from its first HEADERS frame until the library has closed it.
-struct HTTP2Stream {
+struct HTTP2Stream: ~Copyable {
     let id: Int32
     /// Where the record stands among the pool's live ones.
     var position = 0

@@ -5,7 +5,7 @@ import ApusHTTP
 ///
 /// The library has checked by then what RFC 9113 §8.2 and §8.3 ask for: characters, the order and number of
 /// pseudo-header fields, fields of the connection. What is left is ours.
-struct RequestFields {
+struct RequestFields: ~Copyable {
     private var section = FieldSection(reservingFields: 8, bytes: 256)
     private var method = ""
     private var target = Bytes()
@@ -23,6 +23,9 @@ struct RequestFields {
 
     /// Whether the response must not have a body.
     var isHead: Bool { method == "HEAD" }
+
+    /// Whether the rest of the block is not worth decoding.
+    func isHopeless(within limits: Limits) -> Bool { section.isHopeless(within: limits) }
 
     /// Takes one field; the pointers are valid for the call.
     mutating func add(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, within limits: Limits) {
@@ -106,18 +109,19 @@ struct RequestFields {
     }
 
     /// The request, or the status that answers it in the application's place.
-    func finish(secure: Bool, hasBody: Bool) -> Result<RequestHead, Refusal> {
+    consuming func finish(secure: Bool, hasBody: Bool) -> Result<RequestHead, Refusal> {
         if let refusal { return .failure(Refusal(status: refusal)) }
         // RFC 9110 §9.3.6: a tunnel is not offered here.
         guard method != "CONNECT" else { return .failure(Refusal(status: 501)) }
         guard targetIsValid else { return .failure(Refusal(status: 400)) }
+        if let hostIndex, hostIndex > 0 { section.headers = Self.moveToFront(hostIndex, of: section.headers) }
         return .success(
             RequestHead(
                 version: .http2,
                 method: method,
                 scheme: secure ? "https" : "http",
                 target: target,
-                headers: headersWithHostFirst,
+                headers: section.headers,
                 contentLength: contentLength,
                 hasBody: hasBody,
                 expectsContinue: expectsContinue && hasBody,
@@ -134,13 +138,11 @@ struct RequestFields {
         return target.count == 1 && first == UInt8(ascii: "*") && method == "OPTIONS"
     }
 
-    private var headersWithHostFirst: Headers {
-        guard let hostIndex, hostIndex > 0 else { return section.headers }
-        let all = section.headers
+    private static func moveToFront(_ index: Int, of all: Headers) -> Headers {
         var ordered = Headers(reservingFields: all.count, bytes: all.byteCount)
         all.bytes.withUnsafeBytes { bytes in
-            let others = all.fields.indices.filter { $0 != hostIndex }
-            for field in [all.fields[hostIndex]] + others.map({ all.fields[$0] }) {
+            let others = all.fields.indices.filter { $0 != index }
+            for field in [all.fields[index]] + others.map({ all.fields[$0] }) {
                 ordered.append(
                     name: UnsafeRawBufferPointer(rebasing: bytes[field.nameRange]),
                     value: UnsafeRawBufferPointer(rebasing: bytes[field.valueRange])

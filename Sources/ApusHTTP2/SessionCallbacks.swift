@@ -46,7 +46,10 @@ enum SessionCallbacks {
             sink.pointee.openBlock = stream
         } else {
             let stream = sink.pointee.streams.make(id: header.stream_id)
-            nghttp2_session_set_stream_user_data(session, header.stream_id, stream)
+            guard nghttp2_session_set_stream_user_data(session, header.stream_id, stream) == 0 else {
+                sink.pointee.streams.release(stream)
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+            }
             sink.pointee.openBlock = stream
         }
         return 0
@@ -56,12 +59,26 @@ enum SessionCallbacks {
         guard let sink = sink(userData), let stream = sink.pointee.openBlock else { return 0 }
         let name = UnsafeRawBufferPointer(start: name, count: nameCount)
         let value = UnsafeRawBufferPointer(start: value, count: valueCount)
+        let isHopeless = add(name, value, to: stream, within: sink.pointee.limits)
+        // The library then decodes the block for its compression state only, and resets the stream.
+        return isHopeless ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : 0
+    }
+
+    /// Adds a field to what is coming in on a stream; true where the rest of the block is not worth decoding.
+    private static func add(
+        _ name: UnsafeRawBufferPointer,
+        _ value: UnsafeRawBufferPointer,
+        to stream: StreamPointer,
+        within limits: Limits
+    ) -> Bool {
         if stream.pointee.trailers == nil {
-            stream.pointee.request?.add(name, value, within: sink.pointee.limits)
-        } else if stream.pointee.trailers?.admit(name, value, within: sink.pointee.limits) == true {
-            stream.pointee.trailers?.append(name, value, within: sink.pointee.limits)
+            stream.pointee.request?.add(name, value, within: limits)
+            return stream.pointee.request?.isHopeless(within: limits) == true
         }
-        return 0
+        if stream.pointee.trailers?.admit(name, value, within: limits) == true {
+            stream.pointee.trailers?.append(name, value, within: limits)
+        }
+        return stream.pointee.trailers?.isHopeless(within: limits) == true
     }
 
     /// RFC 9113 §8.2.1: a field with bytes that it may not have makes the message malformed; the library would

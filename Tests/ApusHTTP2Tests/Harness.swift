@@ -10,6 +10,7 @@ final class Harness {
     var now = Instant(nanoseconds: 1_000_000_000)
     /// Everything that the server has told, in order.
     private(set) var events: [StreamEvent] = []
+    private var bodies: [Int32: [UInt8]] = [:]
     /// What the application does with each event.
     var application: (Harness, StreamEvent) -> Void = { _, _ in }
 
@@ -69,6 +70,7 @@ final class Harness {
     func drain() {
         while let event = server.nextEvent() {
             events.append(event)
+            if case .body(let id, let bytes) = event { bodies[Int32(id.rawValue), default: []] += bytes }
             application(self, event)
         }
     }
@@ -80,9 +82,7 @@ final class Harness {
     }
 
     func body(of id: Int32) -> [UInt8] {
-        events.flatMap { event -> [UInt8] in
-            if case .body(StreamID(UInt64(id)), let bytes) = event { Array(bytes) } else { [] }
-        }
+        bodies[id] ?? []
     }
 
     func resets(of id: Int32) -> [StreamReset] {
@@ -241,9 +241,14 @@ enum Wire {
     }
 }
 
+/// Bytes that tell their place within 64 KiB.
 func pattern(_ count: Int) -> [UInt8] {
-    (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+    var bytes: [UInt8] = []
+    while bytes.count < count { bytes += patternBlock.prefix(count - bytes.count) }
+    return bytes
 }
+
+private let patternBlock = (0..<65_536).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
 
 /// Whether these are the bytes of the pattern; a plain answer, so that a failure does not print them all.
 func isPattern(_ bytes: [UInt8], _ count: Int) -> Bool {

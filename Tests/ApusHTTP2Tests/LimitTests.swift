@@ -109,17 +109,30 @@ import Testing
         #expect(harness.client[id].resetCode == NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
     }
 
-    @Test func `a block of references costs no memory and is answered with 431`() {
+    @Test(arguments: [8, 60]) func `a block of references is answered with 431`(count: Int) {
         let harness = Harness()
-        // One field of 4000 bytes into the dynamic table, then thousands of one-byte references to it.
+        harness.feed(references(count))
+        let frames = Wire.parse(harness.output())
+        #expect(harness.requests.count == 0)
+        #expect(frames.contains { $0.type == 0 && String(decoding: $0.payload, as: UTF8.self).hasPrefix("431") })
+    }
+
+    @Test func `a bomb of references is not decoded to its end`() {
+        let harness = Harness()
+        harness.application = Applications.hello
+        harness.feed(references(12_000) + Wire.headers(3, Wire.request))
+        let output = harness.output()
+        #expect(Wire.resets(output, of: 1) == [NGHTTP2_INTERNAL_ERROR.rawValue])
+        #expect(harness.requests.count == 1)
+        #expect(harness.server.connectionError == nil)
+    }
+
+    /// A request with one field of 3900 bytes in the dynamic table, and so many references to it of a byte each.
+    private func references(_ count: Int) -> [UInt8] {
         let value = [UInt8](repeating: 0x61, count: 3900)
         let entry = [UInt8]([0x40, 1, 0x78, 127, UInt8((3900 - 127) & 0x7F | 0x80), UInt8((3900 - 127) >> 7)]) + value
-        let block = Wire.block(Wire.request) + entry + [UInt8](repeating: 0xBE, count: 12_000)
-        harness.feed(Wire.preface + Wire.frame(type: 1, flags: 5, stream: 1, block))
-        let frames = Wire.parse(harness.output())
-        #expect(harness.events.isEmpty)
-        #expect(frames.contains { $0.type == 0 && String(decoding: $0.payload, as: UTF8.self).hasPrefix("431") })
-        #expect(harness.server.connectionError == nil)
+        let block = Wire.block(Wire.request) + entry + [UInt8](repeating: 0xBE, count: count)
+        return Wire.preface + Wire.frame(type: 1, flags: 5, stream: 1, block)
     }
 
     @Test func `CONNECT is not implemented`() {

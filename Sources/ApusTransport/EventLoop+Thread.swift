@@ -32,10 +32,15 @@ extension EventLoop {
         thread.load(ordering: .relaxed) == pthread_self()
     }
 
+    /// Whether there is no thread yet, or none any more.
+    var hasNoThread: Bool {
+        thread.load(ordering: .relaxed) == 0
+    }
+
     /// Checks in debug builds that the caller runs on the loop's thread, or that there is none (yet, or
     /// any more).
     package func preconditionOnLoop() {
-        assert(isOnLoop || thread.load(ordering: .relaxed) == 0, "not on the event loop's thread")
+        assert(isOnLoop || hasNoThread, "not on the event loop's thread")
     }
 
     private func spawn() throws(SystemError) -> pthread_t {

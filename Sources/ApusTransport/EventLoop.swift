@@ -236,9 +236,9 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     private func runJobs(on executor: UnownedTaskExecutor) {
         guard !jobs.isEmpty else { return }
-        swap(&jobs, &spareJobs)
         var batch = ContiguousArray<LoopJob>()
         swap(&batch, &spareJobs)
+        swap(&batch, &jobs)
         for job in batch {
             switch job {
             case .job(let job): job.runSynchronously(on: executor)

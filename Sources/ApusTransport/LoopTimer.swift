@@ -8,8 +8,9 @@ package protocol TimerHandler: AnyObject {
 /// One deadline on an event loop, cheap to move.
 ///
 /// Moving the deadline later, or clearing it, is a store; only an earlier one touches the queue. The
-/// timer does not keep its handler alive: the handler owns the timer, sets it on the loop's thread, and
-/// lets go of it there too (elsewhere only after `set(nil)`).
+/// timer does not keep its handler alive: the handler owns the timer and sets it on the loop's thread. It
+/// may die there at any time, on another thread only once it has disarmed the timer: nothing orders a
+/// handler's end elsewhere against its timer's firing.
 package final class LoopTimer {
     private let loop: EventLoop
     private let node: TimerNode
@@ -41,6 +42,7 @@ package final class LoopTimer {
     }
 
     deinit {
+        assert(deadline == nil || loop.isOnLoop || loop.hasNoThread, "an armed timer died off its loop")
         // The queue keeps only the node, so that whatever it holds now can no longer reach the handler.
         node.deadline = .distantFuture
         node.handler = nil

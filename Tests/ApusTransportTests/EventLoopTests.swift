@@ -157,6 +157,24 @@ struct EventLoopTests {
         }
     }
 
+    @Test func noWakeUpIsLostBetweenThreadsThatRace() async throws {
+        try await withLoop { loop in
+            let rounds = 2000
+            let total = Confined(0)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        for _ in 0..<rounds {
+                            try await loop.run { total.value += 1 }
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(total.value == 4 * rounds)
+        }
+    }
+
     @Test func workSubmittedBeforeStopRuns() async throws {
         let loop = try EventLoop(name: "stopping")
         let ran = Atomic<Int>(0)

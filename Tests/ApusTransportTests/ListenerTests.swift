@@ -55,6 +55,26 @@ extension SocketTests {
             }
         }
 
+        @Test func aStartedListenerLivesAsLongAsItsLoopRuns() async throws {
+            let loop = try EventLoop(name: "owner")
+            try loop.start()
+            let accepted = Promise<Bool>()
+            let reference = Confined(Weak<TCPListener>())
+            let address = try await loop.run {
+                let listener = try TCPListener(address: .ip(loopback(.ipv4)))
+                try listener.start(on: loop, onAccept: { _ in accepted.fulfil(true) })
+                reference.value.object = listener
+                return listener.localAddress
+            }
+            let client = try Client(address)
+            #expect(try await accepted.next())
+            #expect(try client.read(1).isEmpty)
+            loop.stop()
+            loop.join()
+            #expect(reference.value.object == nil)
+            #expect(throws: SystemError("connect", code: ECONNREFUSED)) { try Client(address) }
+        }
+
         @Test func acceptedSocketsAreNonBlockingAndWithoutDelay() async throws {
             try await withLoop { loop in
                 let options = Promise<[Int32]>()
@@ -120,6 +140,11 @@ extension SocketTests {
             }
         }
     }
+}
+
+/// A reference that does not keep its object.
+private struct Weak<Object: AnyObject> {
+    weak var object: Object?
 }
 
 /// Gives the calling thread its own copy of the descriptor table, with one socket in it: others' sockets

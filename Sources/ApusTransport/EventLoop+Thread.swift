@@ -37,6 +37,11 @@ extension EventLoop {
         thread.load(ordering: .relaxed) == 0
     }
 
+    /// Whether a timer may still fire.
+    var firesTimers: Bool {
+        !hasNoThread && !isStopping.load(ordering: .relaxed)
+    }
+
     /// Checks in debug builds that the caller runs on the loop's thread, or that there is none (yet, or
     /// any more).
     package func preconditionOnLoop() {

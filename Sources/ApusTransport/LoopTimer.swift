@@ -42,7 +42,7 @@ package final class LoopTimer {
     }
 
     deinit {
-        assert(deadline == nil || loop.isOnLoop || loop.hasNoThread, "an armed timer died off its loop")
+        assert(deadline == nil || loop.isOnLoop || !loop.firesTimers, "an armed timer died off its loop")
         // The queue keeps only the node, so that whatever it holds now can no longer reach the handler.
         node.deadline = .distantFuture
         node.handler = nil

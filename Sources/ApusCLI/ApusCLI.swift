@@ -14,8 +14,7 @@ struct ApusCLI: ParsableCommand {
 
     static func main() async {
         do throws(CommandLineEnd) {
-            let command = try parsed(Array(CommandLine.arguments.dropFirst()))
-            guard let serve = command as? Serve else { throw end(running: command) }
+            let serve = try parsed(Array(CommandLine.arguments.dropFirst()), as: Serve.self)
             Glibc.exit(await serve.exitStatus())
         } catch {
             error.exit()

@@ -16,26 +16,21 @@ package struct CommandLineEnd: Error {
 }
 
 extension ParsableCommand {
-    /// Parses a command line.
+    /// Parses a command line of this command for one of its subcommands, or for itself.
     ///
-    /// - Returns: The command that was chosen, with its options.
-    package static func parsed(_ arguments: [String]) throws(CommandLineEnd) -> any ParsableCommand {
+    /// Any other that is chosen, such as the parser's own for help, is run to its end.
+    package static func parsed<Chosen: ParsableCommand>(
+        _ arguments: [String],
+        as type: Chosen.Type
+    ) throws(CommandLineEnd) -> Chosen {
         do {
-            return try parseAsRoot(arguments)
+            var command = try parseAsRoot(arguments)
+            if let chosen = command as? Chosen { return chosen }
+            try command.run()
         } catch {
             throw commandLineEnd(for: error)
         }
-    }
-
-    /// What becomes of a command that is not one of ours, such as the parser's own for help.
-    package static func end(running command: any ParsableCommand) -> CommandLineEnd {
-        var command = command
-        do {
-            try command.run()
-            return CommandLineEnd(text: "", code: 0)
-        } catch {
-            return commandLineEnd(for: error)
-        }
+        throw CommandLineEnd(text: "", code: ExitStatus.stopped)
     }
 
     private static func commandLineEnd(for error: any Error) -> CommandLineEnd {

@@ -28,9 +28,8 @@ extension MainApplication {
     /// Reads the command line, serves until told to stop, and ends the process.
     public static func main() async {
         do throws(CommandLineEnd) {
-            let command = try MainCommand.parsed(Array(CommandLine.arguments.dropFirst()))
-            guard let main = command as? MainCommand else { throw MainCommand.end(running: command) }
-            exit(await exitStatus(with: main.options))
+            let command = try MainCommand.parsed(Array(CommandLine.arguments.dropFirst()), as: MainCommand.self)
+            exit(await exitStatus(with: command.options))
         } catch {
             error.exit()
         }

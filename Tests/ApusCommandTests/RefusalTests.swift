@@ -1,0 +1,114 @@
+import Apus
+import ArgumentParser
+import Testing
+
+@testable import ApusCommand
+
+/// What cannot be is said in one sentence that names the option or variable.
+struct RefusalTests {
+    static let options: [([String], String)] = [
+        (["--bind", "a:b:c"], "--bind: 'a:b:c' is not HOST:PORT, [IPv6]:PORT or unix:PATH"),
+        (["--bind", "a:65536"], "--bind: '65536' is not a port from 0 to 65535"),
+        (["--port", "65536"], "--port: '65536' is not a port from 0 to 65535"),
+        (["--port=-1"], "--port: '-1' is not a port from 0 to 65535"),
+        (["--port", "http"], "--port: 'http' is not a port from 0 to 65535"),
+        (["--host", ""], "--host: '' is not a host name or address"),
+        (["--host", "[::1"], "--host: '[::1' is not a host name or address"),
+        (["--bind", "a:1", "--host", "b"], "--host: cannot be combined with --bind"),
+        (["--bind", "a:1", "--port", "2"], "--port: cannot be combined with --bind"),
+        (["--alt-svc-port", "0"], "--alt-svc-port: '0' is not a port from 1 to 65535"),
+        (["--http", "3"], "--http: HTTP/3 needs a certificate: give --certfile and --keyfile, or --dev-cert"),
+        (["--http", "1.1,2,3"], "--http: HTTP/3 needs a certificate: give --certfile and --keyfile, or --dev-cert"),
+        (["--http", "4"], "--http: '4' is not a version of HTTP: 1.1, 2 or 3"),
+        (["--http", ""], "--http: '' is not a version of HTTP: 1.1, 2 or 3"),
+        (["--http", "2,"], "--http: '' is not a version of HTTP: 1.1, 2 or 3"),
+        (
+            ["--http", "3", "--dev-cert", "--bind", "unix:/a"],
+            "--http: HTTP/3 alone leaves nothing to speak on unix:/a"
+        ),
+        (
+            ["--http", "3", "--dev-cert", "--insecure-bind", "a:1"],
+            "--http: HTTP/3 alone leaves nothing to speak on a:1"
+        ),
+        (
+            ["--insecure-bind", "a:1"],
+            "--insecure-bind: is for plaintext beside TLS, and there is no certificate; --bind is plaintext then"
+        ),
+        (["--keyfile", "k"], "--keyfile: there is no --certfile that it belongs to"),
+        (["--keyfile-password", "p"], "--keyfile-password: there is no --certfile that it belongs to"),
+        (["--dev-cert", "--certfile", "c"], "--dev-cert: cannot be combined with --certfile"),
+        (["--dev-cert", "--keyfile", "k"], "--keyfile: goes with --certfile, not with --dev-cert"),
+        (
+            ["--log-level", "loud"],
+            "--log-level: 'loud' is not a log level: trace, debug, info, notice, warning, error, critical"
+        ),
+        (["--graceful-timeout=-1"], "--graceful-timeout: '-1' is not a number of seconds"),
+        (["--graceful-timeout", "inf"], "--graceful-timeout: 'inf' is not a number of seconds"),
+        (["--root-path", "api"], "--root-path: 'api' does not begin with a '/'"),
+    ]
+
+    static let variables: [([String: String], String)] = [
+        (["APUS_BIND": "a:b:c"], "APUS_BIND: 'a:b:c' is not HOST:PORT, [IPv6]:PORT or unix:PATH"),
+        (["APUS_PORT": "x"], "APUS_PORT: 'x' is not a port from 0 to 65535"),
+        (["APUS_BIND": "a:1", "APUS_PORT": "2"], "APUS_PORT: cannot be combined with APUS_BIND"),
+        (["APUS_ACCESS_LOG": "maybe"], "APUS_ACCESS_LOG: 'maybe' is neither true nor false"),
+        (["APUS_HTTP": "3"], "APUS_HTTP: HTTP/3 needs a certificate: give --certfile and --keyfile, or --dev-cert"),
+        (["APUS_DEV_CERT": "1", "APUS_CERTFILE": "c"], "APUS_DEV_CERT: cannot be combined with APUS_CERTFILE"),
+        (["APUS_SSL_KEYFILE": "k"], "APUS_SSL_KEYFILE: there is no --certfile that it belongs to"),
+    ]
+
+    @Test(arguments: options)
+    func `an option that cannot be is refused by its name`(arguments: [String], sentence: String) {
+        let error = #expect(throws: ConfigurationError.self) { try settings(arguments) }
+        #expect(error?.description == sentence)
+    }
+
+    @Test(arguments: variables)
+    func `a variable that cannot be is refused by its name`(variables: [String: String], sentence: String) {
+        let error = #expect(throws: ConfigurationError.self) { try settings([], variables) }
+        #expect(error?.description == sentence)
+    }
+
+    @Test func `no certificate is made for settings that are refused`() throws {
+        let options = try ServeOptions.parse(["--dev-cert", "--port", "x"])
+        #expect(throws: ConfigurationError.self) {
+            try options.settings(environment: ApusEnvironment([:])) { () throws(ConfigurationError) in
+                Issue.record("a certificate was made")
+                return Configuration.TLS(certificateFile: "", keyFile: "")
+            }
+        }
+    }
+
+    @Test(arguments: [
+        (["--bogus"], Int32(2), "Error: Unknown option '--bogus'"),
+        (["stray"], 2, "Error: Unexpected argument 'stray'"),
+        (["--port"], 2, "Error: Missing value for '--port"), (["--help"], 0, "OVERVIEW: "), (["--version"], 0, "Apus "),
+    ])
+    func `a command line that ends the program has its text and its code`(
+        arguments: [String],
+        code: Int32,
+        beginning: String
+    ) {
+        let end = #expect(throws: CommandLineEnd.self) { try MainCommand.parsed(arguments, as: MainCommand.self) }
+        #expect(end?.code == code)
+        #expect(end?.text.hasPrefix(beginning) == true)
+    }
+
+    @Test func `help has one line for each option`() {
+        let end = #expect(throws: CommandLineEnd.self) { try MainCommand.parsed(["--help"], as: MainCommand.self) }
+        let help = end?.text ?? ""
+        for title in ["WHERE IT LISTENS:", "TLS:", "HOW IT ANSWERS:", "LOGS AND LIFE:"] {
+            #expect(help.contains(title))
+        }
+        // A text that goes on is indented alone, without an option on the line before.
+        let lines = help.split(separator: "\n")
+        let texts = lines.filter { $0.hasPrefix(String(repeating: " ", count: 26)) }
+        let optionsAlone = lines.filter { $0.hasPrefix("  -") && !$0.dropFirst(2).contains("  ") }
+        #expect(texts.count == optionsAlone.count)
+    }
+
+    @Test func `exit codes tell what went wrong`() {
+        #expect(ServeOptions.exitStatus(for: ConfigurationError(option: "--port", "x")) == 2)
+        #expect(ServeOptions.exitStatus(for: CancellationError()) == 1)
+    }
+}

@@ -59,7 +59,7 @@ class Report:
         except Skipped as why:
             word, remark, self.skipped = "SKIPPED", str(why), self.skipped + 1
         except Exception as error:
-            remark = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
+            remark = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {short(str(error))}"
             word, self.failed = "FAILED", self.failed + 1
         world.forget_dead_servers()
         self.line(word, case.name, began, remark)

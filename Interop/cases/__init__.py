@@ -10,6 +10,7 @@ from . import (  # noqa: F401
     alt_svc,
     hostile,
     leaving,
+    misbehaving,
     shutdown,
     flow,
     endurance,

@@ -62,7 +62,7 @@ def second_signal(world):
         time.sleep(0.3)
         expect(server.alive, "the first signal did not wait for the download")
         server.signal(signal.SIGINT)
-        server.wait(1)
+        expect(server.wait(1) != 0, "the exit code of an end in the middle is 0")
         download.kill()
     finally:
         server.kill()

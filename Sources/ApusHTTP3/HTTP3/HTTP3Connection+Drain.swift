@@ -109,6 +109,7 @@ extension HTTP3Connection {
 
     /// Ends a stream from our side, in both directions, and tells the application.
     func abandon(_ stream: ConnectionSink.StreamRef, _ reason: StreamReset) {
+        stream.pointee.isGivenUp = true
         stopReading(stream.pointee.id, reason.http3Code)
         resetSending(stream.pointee.id, reason.http3Code)
         deliverReset(stream, reason)
@@ -117,13 +118,12 @@ extension HTTP3Connection {
     }
 
     private func peerReset(_ id: Int64, _ code: UInt64) {
-        guard countReset() else { return }
         guard let stream = sink.pointee.streams[id] else {
-            // Reset before its request was complete: there is nothing to answer.
-            resetSending(id, UInt64(NGHTTP3_H3_REQUEST_CANCELLED))
+            // Reset before its request had begun: there is nothing to answer.
+            if countReset() { resetSending(id, UInt64(NGHTTP3_H3_REQUEST_CANCELLED)) }
             return
         }
-        guard !stream.pointee.requestEnded else { return }
+        guard countReset(of: stream) else { return }
         stream.pointee.requestEnded = true
         // A response that is complete may still be wanted: it goes on its way.
         if !stream.pointee.bodyEnded { resetSending(id, UInt64(NGHTTP3_H3_REQUEST_CANCELLED)) }
@@ -135,9 +135,16 @@ extension HTTP3Connection {
     private func peerStopped(_ stream: ConnectionSink.StreamRef) {
         guard !stream.pointee.wasReset, !stream.pointee.finSent else { return }
         stream.pointee.wasReset = true
-        guard countReset() else { return }
+        guard countReset(of: stream) else { return }
         stopReading(stream.pointee.id, UInt64(NGHTTP3_H3_REQUEST_CANCELLED))
         deliverReset(stream, .cancelled)
+    }
+
+    /// Counts a stream once, unless we gave it up ourselves or have answered it.
+    private func countReset(of stream: ConnectionSink.StreamRef) -> Bool {
+        guard !stream.pointee.isGivenUp, !stream.pointee.finSent else { return true }
+        stream.pointee.isGivenUp = true
+        return countReset()
     }
 
     /// Counts a stream that the peer gave up; false where it was one too many and the connection has ended.
@@ -152,6 +159,7 @@ extension HTTP3Connection {
 
     private func closed(_ stream: ConnectionSink.StreamRef, _ code: UInt64) {
         stream.pointee.isClosed = true
+        guard countReset(of: stream) else { return }
         if !stream.pointee.finSent {
             deliverReset(stream, code == UInt64(NGHTTP3_H3_NO_ERROR) ? .cancelled : StreamReset(http3Code: code))
         }

@@ -114,6 +114,7 @@ extension HTTP3Connection {
     private func reset(_ stream: ConnectionSink.StreamRef, _ reason: StreamReset) {
         // Nothing is left to be told to an application that gives up by itself.
         stream.pointee.resetDelivered = true
+        stream.pointee.isGivenUp = true
         discardBody(of: stream)
         stopReading(stream.pointee.id, reason.http3Code)
         resetSending(stream.pointee.id, reason.http3Code)

@@ -175,6 +175,9 @@ package final class HTTP3Connection {
         self[stream]?.pointee.body.waiting ?? 0
     }
 
+    /// Streams that have a request and are not over, their applications included.
+    package var openStreams: Int { sink.pointee.streams.count }
+
     /// The stream with this ID.
     subscript(stream: StreamID) -> UnsafeMutablePointer<HTTP3Stream>? {
         guard let id = Int64(exactly: stream.rawValue) else { return nil }

@@ -49,8 +49,10 @@ struct HTTP3Stream {
     var acknowledged = 0
     /// QUIC has taken the end of the response.
     var finSent = false
-    /// We have reset our half.
+    /// Our half is reset: by us, or by QUIC because the peer asked for it.
     var wasReset = false
+    /// One side has given the stream up, and that was counted if it was the peer.
+    var isGivenUp = false
 
     // MARK: Life
     /// The application was told that the stream is lost; it hears no more of it.

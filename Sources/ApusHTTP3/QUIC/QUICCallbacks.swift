@@ -117,12 +117,32 @@ enum QUICCallbacks {
     ) -> Int32 {
         // Stream data comes after the keys to answer it, which begin HTTP/3.
         guard let http = sink.pointee.http else { return NGTCP2_ERR_CALLBACK_FAILURE }
+        let recorded = sink.pointee.arena.count
         let consumed = nghttp3_conn_read_stream(http, stream, data.baseAddress, data.count, fin ? 1 : 0)
+        if Int32(truncatingIfNeeded: consumed) == NGHTTP3_ERR_MALFORMED_HTTP_MESSAGING {
+            return giveUp(http, stream, sink, dropped: data.count - (sink.pointee.arena.count - recorded))
+        }
         guard consumed >= 0 else { return check(Int32(truncatingIfNeeded: consumed), sink) }
         // Everything but body bytes is used up by now; those open the window when the application takes them.
         ngtcp2_conn_extend_max_stream_offset(quic, stream, UInt64(consumed))
         ngtcp2_conn_extend_max_offset(quic, UInt64(consumed))
         return 0
+    }
+
+    /// RFC 9114 §4.1.2: a request whose body contradicts its content-length is an error of its stream alone.
+    ///
+    /// nghttp3 1.8 calls it an error of the connection, although it has only left this stream's parser in mid-frame:
+    /// that parser is never entered again once reading is shut.
+    private static func giveUp(
+        _ http: OpaquePointer,
+        _ stream: Int64,
+        _ sink: UnsafeMutablePointer<ConnectionSink>,
+        dropped: Int
+    ) -> Int32 {
+        sink.pointee.records.append(.stopReading(stream, UInt64(NGHTTP3_H3_MESSAGE_ERROR)))
+        sink.pointee.records.append(.resetSending(stream, UInt64(NGHTTP3_H3_MESSAGE_ERROR)))
+        ngtcp2_conn_extend_max_offset(sink.pointee.quic, UInt64(max(0, dropped)))
+        return check(nghttp3_conn_shutdown_stream_read(http, stream), sink)
     }
 
     private static func close(_ stream: Int64, _ code: UInt64, _ sink: UnsafeMutablePointer<ConnectionSink>) -> Int32 {

@@ -15,6 +15,7 @@ final class Simulation {
     private(set) var connections: [HTTP3Connection] = []
     let buffer = TransmitBuffer()
     var handler: Handler
+    private var actions: [(due: Instant, action: () -> Void)] = []
     /// The largest number of packets in a train.
     private(set) var longestTrain = 0
     private(set) var serverDatagrams = 0
@@ -22,12 +23,17 @@ final class Simulation {
     private(set) var ended: [HTTP3Connection] = []
     /// While set, the server's socket takes nothing.
     var socketIsBlocked = false
+    /// The server's socket takes every train at the second try only.
+    var holdsEveryOtherTrain = false
+    private var isHolding = false
 
     init(
         limits: Limits = Limits(),
         conditions: SimulatedNetwork.Conditions = .init(),
         seed: UInt64 = 1,
-        configure: (inout QUICConfiguration) -> Void = { _ in },
+        secrets: QUICSecrets = .random(),
+        slots: (own: Int, count: Int) = (0, 1),
+        statelessAnswers: Int = 100,
         handler: @escaping Handler = { simulation, connection, event in
             simulation.answerHello(connection, event)
         }
@@ -37,9 +43,11 @@ final class Simulation {
         var configuration = QUICConfiguration(
             limits: limits,
             credentials: try TestCertificate.shared.credentials(),
-            secrets: .random()
+            secrets: secrets
         )
-        configure(&configuration)
+        configuration.slot = slots.own
+        configuration.slotCount = slots.count
+        configuration.statelessAnswersPerSecond = statelessAnswers
         endpoint = QUICEndpoint(configuration: configuration)
     }
 
@@ -54,8 +62,12 @@ final class Simulation {
 
     /// Answers every request with a few bytes.
     func answerHello(_ connection: HTTP3Connection, _ event: StreamEvent) {
+        answer(connection, event, "Hello, World!")
+    }
+
+    func answer(_ connection: HTTP3Connection, _ event: StreamEvent, _ body: Bytes) {
         guard case .request(let id, _) = event else { return }
-        answer(connection, id, Bytes("Hello, World!"))
+        answer(connection, id, body)
     }
 
     func answer(_ connection: HTTP3Connection, _ id: StreamID, _ body: Bytes, status: Int = 200) {
@@ -64,7 +76,30 @@ final class Simulation {
         connection.applicationEnded(on: id)
     }
 
+    /// Sends every request's body back as it comes, and its trailers.
+    func echo(_ connection: HTTP3Connection, _ event: StreamEvent) {
+        switch event {
+        case .request(let id, _):
+            connection.send(.head(ResponseHead(status: 200, headers: [:])), on: id)
+        case .body(let id, let bytes):
+            connection.send(.body(bytes, end: false), on: id)
+            connection.consumed(bytes.count, on: id)
+        case .end(let id, let trailers):
+            connection.send(trailers.map { .trailers($0) } ?? .body(Bytes(), end: true), on: id)
+            connection.applicationEnded(on: id)
+        case .reset(let id, _):
+            connection.applicationEnded(on: id)
+        case .writable:
+            break
+        }
+    }
+
     // MARK: Time
+
+    /// Does something at a later time.
+    func after(_ seconds: Double, _ action: @escaping () -> Void) {
+        actions.append((now + .seconds(seconds), action))
+    }
 
     /// Runs until the condition holds; false if it does not within so many virtual seconds.
     @discardableResult
@@ -85,6 +120,7 @@ final class Simulation {
     private var nextTime: UInt64? {
         var next = min(network.nextArrival ?? .max, endpoint.deadline?.nanoseconds ?? .max)
         for client in clients { next = min(next, client.expiry) }
+        for action in actions { next = min(next, action.due.nanoseconds) }
         return next == .max ? nil : next
     }
 
@@ -99,6 +135,9 @@ final class Simulation {
                 clients.first { $0.local == datagram.target }?.receive(datagram.bytes, now: now)
             }
         }
+        let due = actions.filter { $0.due <= now }
+        actions.removeAll { $0.due <= now }
+        for action in due { action.action() }
         endpoint.handleTimeout(now: now)
         for client in clients { client.handleTimeout(now: now) }
         serve()
@@ -116,7 +155,7 @@ final class Simulation {
         }
         for connection in connections {
             deliver(connection)
-            while !socketIsBlocked, let transmit = connection.writePackets(into: buffer, now: now) { send(transmit) }
+            write(connection)
             deliver(connection)
             if connection.disposition != .open {
                 ended.append(connection)
@@ -124,6 +163,17 @@ final class Simulation {
             }
         }
         while !socketIsBlocked, let transmit = endpoint.nextTransmit(into: buffer) { send(transmit) }
+    }
+
+    private func write(_ connection: HTTP3Connection) {
+        while !socketIsBlocked, let transmit = connection.writePackets(into: buffer, now: now) {
+            isHolding.toggle()
+            if holdsEveryOtherTrain, isHolding {
+                connection.hold(transmit)
+                continue
+            }
+            send(transmit)
+        }
     }
 
     private func deliver(_ connection: HTTP3Connection) {

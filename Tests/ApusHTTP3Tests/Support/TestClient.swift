@@ -68,6 +68,13 @@ final class TestClient {
 
     var isOver: Bool { failure != 0 }
 
+    /// Whether the server has sent a session ticket.
+    var hasTicket: Bool {
+        var data = gnutls_datum_t()
+        guard gnutls_session_get_data2(tls, &data) == 0 else { return false }
+        return gnutls_session_get_flags(tls) & GNUTLS_SFLAGS_SESSION_TICKET.rawValue != 0
+    }
+
     init(local: SocketAddress, remote: SocketAddress, now: Instant, options: Options = Options()) {
         self.local = local
         self.remote = remote

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// What a loop is asked to run.
@@ -12,18 +13,30 @@ enum LoopJob {
 /// One atomic word carries both "something was put in" and "the loop sleeps", so that no interleaving can
 /// lose a wake-up: a thread that finds the loop asleep wakes it, and a loop that finds something pending
 /// does not go to sleep. While the loop is awake nobody makes a system call.
-final class RemoteQueue: Sendable {
+///
+/// `@unchecked Sendable`: `jobs` and `isClosed` are touched under `lock` only. It is a POSIX mutex because
+/// the thread sanitizer does not see `Mutex` being taken over from a thread that holds it, and this is the
+/// place where it must be able to look.
+final class RemoteQueue: @unchecked Sendable {
     private static let idle: UInt8 = 0
     private static let sleeping: UInt8 = 1
     private static let pending: UInt8 = 2
 
-    private struct Contents {
-        var jobs: ContiguousArray<LoopJob> = []
-        var isClosed = false
+    /// In an allocation of its own: a mutex must not move.
+    private let lock: UnsafeMutablePointer<pthread_mutex_t>
+    private var jobs: ContiguousArray<LoopJob> = []
+    private var isClosed = false
+    private let state = Atomic<UInt8>(idle)
+
+    init() {
+        lock = .allocate(capacity: 1)
+        pthread_mutex_init(lock, nil)
     }
 
-    private let contents = Mutex(Contents())
-    private let state = Atomic<UInt8>(idle)
+    deinit {
+        pthread_mutex_destroy(lock)
+        lock.deallocate()
+    }
 
     // MARK: Any thread
 
@@ -36,13 +49,16 @@ final class RemoteQueue: Sendable {
     }
 
     func put(_ job: LoopJob) -> PutResult {
-        let isClosed = contents.withLock { contents in
-            guard !contents.isClosed else { return true }
-            contents.jobs.append(job)
-            return false
-        }
-        if isClosed { return .closed }
+        guard append(job) else { return .closed }
         return notify() ? .takenWhileAsleep : .taken
+    }
+
+    private func append(_ job: LoopJob) -> Bool {
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        guard !isClosed else { return false }
+        jobs.append(job)
+        return true
     }
 
     /// Makes the loop take another turn; true if it sleeps and must be woken.
@@ -57,25 +73,25 @@ final class RemoteQueue: Sendable {
         state.compareExchange(expected: Self.idle, desired: Self.sleeping, ordering: .acquiringAndReleasing).exchanged
     }
 
-    /// Ends sleep, and moves what has come in to the end of `jobs`.
-    func takeAll(into jobs: inout ContiguousArray<LoopJob>) {
+    /// Ends sleep, and moves what has come in to the end of `local`.
+    func takeAll(into local: inout ContiguousArray<LoopJob>) {
         guard state.load(ordering: .relaxed) != Self.idle,
             state.exchange(Self.idle, ordering: .acquiringAndReleasing) == Self.pending
         else { return }
-        contents.withLock { contents in
-            // Usually nothing else waits: then the storages change places and no job is touched.
-            if jobs.isEmpty { return swap(&jobs, &contents.jobs) }
-            jobs.append(contentsOf: contents.jobs)
-            contents.jobs.removeAll(keepingCapacity: true)
-        }
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        // Usually nothing else waits: then the storages change places and no job is touched.
+        if local.isEmpty { return swap(&local, &jobs) }
+        local.append(contentsOf: jobs)
+        jobs.removeAll(keepingCapacity: true)
     }
 
     /// Takes nothing more; gives what was left.
     func close() -> ContiguousArray<LoopJob> {
-        contents.withLock { contents in
-            contents.isClosed = true
-            defer { contents.jobs = [] }
-            return contents.jobs
-        }
+        pthread_mutex_lock(lock)
+        defer { pthread_mutex_unlock(lock) }
+        isClosed = true
+        defer { jobs = [] }
+        return jobs
     }
 }

@@ -41,16 +41,17 @@ public struct Headers: Sendable {
         byteCount: Int,
         filledBy fill: (UnsafeMutableBufferPointer<Field>, UnsafeMutableRawBufferPointer) -> Void
     ) {
-        fields = Array(unsafeUninitializedCapacity: fieldCount) { places, placeCount in
-            bytes = Array(unsafeUninitializedCapacity: byteCount) { room, roomCount in
-                // An array's room may be larger than what was asked for.
-                fill(
-                    UnsafeMutableBufferPointer(rebasing: places[0..<fieldCount]),
-                    UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: room[0..<byteCount]))
-                )
-                roomCount = byteCount
+        // Not by an initialiser of Array, all of which look the element's type up at each call.
+        fields.append(addingCapacity: fieldCount) { fields in
+            fields.withUnsafeMutableBufferPointer { fields, filledCount in
+                bytes.append(addingCapacity: byteCount) { bytes in
+                    bytes.withUnsafeMutableBufferPointer { bytes, filledCount in
+                        fill(fields, UnsafeMutableRawBufferPointer(bytes))
+                        filledCount = byteCount
+                    }
+                }
+                filledCount = fieldCount
             }
-            placeCount = fieldCount
         }
     }
 

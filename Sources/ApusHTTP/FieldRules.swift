@@ -64,18 +64,20 @@ package enum FieldRules {
     package static func list(_ value: UnsafeRawBufferPointer, contains token: StaticString) -> Bool {
         var found = false
         forEachListMember(value) { member in
-            let name = member.split(separator: UInt8(ascii: ";"), maxSplits: 1, omittingEmptySubsequences: false)
-                .first.map { trimmed(UnsafeRawBufferPointer(rebasing: $0)) }
-            if let name, equals(name, token) { found = true }
+            let end = member.firstIndex(of: UInt8(ascii: ";")) ?? member.count
+            found = found || equals(trimmed(UnsafeRawBufferPointer(rebasing: member[..<end])), token)
         }
         return found
     }
 
     /// Calls `body` with each member of a comma-separated list, without the white space around it.
     package static func forEachListMember(_ value: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Void) {
-        for part in value.split(separator: UInt8(ascii: ",")) {
-            let member = trimmed(UnsafeRawBufferPointer(rebasing: part))
+        var start = 0
+        while start < value.count {
+            let end = value[start...].firstIndex(of: UInt8(ascii: ",")) ?? value.count
+            let member = trimmed(UnsafeRawBufferPointer(rebasing: value[start..<end]))
             if member.count > 0 { body(member) }
+            start = end + 1
         }
     }
 

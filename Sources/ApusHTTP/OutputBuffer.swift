@@ -205,6 +205,11 @@ package struct OutputBuffer: ~Copyable {
         _ body: (_ vectors: UnsafeBufferPointer<iovec>, _ byteCount: Int) -> Result
     ) -> Result {
         let most = min(limit, segments.count - head)
+        if most == 1, case .inline(let start, let count) = segments[head] {
+            // By far the most frequent: a whole small response.
+            let vector = iovec(iov_base: block.baseAddress.map { $0 + start }, iov_len: count)
+            return withUnsafePointer(to: vector) { body(UnsafeBufferPointer(start: $0, count: 1)) }
+        }
         return withUnsafeTemporaryAllocation(of: iovec.self, capacity: max(most, 1)) { vectors in
             var filled = 0
             var byteCount = 0

@@ -126,19 +126,13 @@ struct OutputBufferTests {
         do {
             let bytes = Owner()
             owner = bytes
-            buffer.append(Bytes(owner: bytes, memory: UnsafeRawBufferPointer(bytes.memory)))
+            buffer.append(bytes.bytes)
         }
         buffer.append(literal: "behind")
         #expect(owner != nil)
         buffer.consume(2000)
         #expect(owner == nil)
         #expect(buffer.count == 6)
-    }
-
-    private final class Owner {
-        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 2000, alignment: 1)
-
-        deinit { memory.deallocate() }
     }
 
     @Test func `everything moves from one buffer to another`() {

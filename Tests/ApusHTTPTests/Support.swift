@@ -106,3 +106,12 @@ func answerHello(_ driver: Driver, _ stream: StreamID, _ head: RequestHead) {
     driver.engine.send(.head(.ok(length: 5)), on: stream)
     driver.engine.send(.body("hello", end: true), on: stream)
 }
+
+/// Memory whose end can be seen.
+final class Owner {
+    private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 2000, alignment: 1)
+
+    var bytes: Bytes { Bytes(owner: self, memory: UnsafeRawBufferPointer(memory)) }
+
+    deinit { memory.deallocate() }
+}

@@ -4,10 +4,10 @@ import ApusGateway
 struct FieldSection {
     /// Where one field's name and value lie in the input.
     struct Place {
-        var name: Int32
-        var nameCount: Int32
-        var value: Int32
-        var valueCount: Int32
+        var name: Int32 = 0
+        var nameCount: Int32 = 0
+        var value: Int32 = 0
+        var valueCount: Int32 = 0
     }
 
     private enum Outcome {
@@ -18,9 +18,6 @@ struct FieldSection {
         /// There is no room for another place.
         case full
     }
-
-    /// How many places the first attempt has room for; they lie on the stack then.
-    static let usualCount = 64
 
     let base: UnsafeRawPointer
     let maxSize: Int
@@ -44,19 +41,38 @@ struct FieldSection {
         _ base: UnsafeRawPointer,
         from start: Int,
         to end: Int,
-        _ limits: Limits,
+        _ limits: HeadLimits,
         _ make: (FieldSection, Int) throws(RequestRefusal) -> Value
     ) throws(RequestRefusal) -> Value? {
-        let usual = min(usualCount, limits.maxFieldCount)
-        var attempt = self.attempt(base, from: start, to: end, limits, places: usual, make)
-        if case .full = attempt, usual < limits.maxFieldCount {
-            attempt = self.attempt(base, from: start, to: end, limits, places: limits.maxFieldCount, make)
+        // On the stack: enough for the usual request.
+        var store = InlineArray<64, Place>(repeating: Place())
+        let usual = min(store.count, limits.fieldCount)
+        let few = try withUnsafeMutablePointer(to: &store) { store throws(RequestRefusal) in
+            // An inline array is its elements, one behind the other; `usual` is at most their number.
+            let places = UnsafeMutableRawPointer(store).assumingMemoryBound(to: Place.self)
+            return try attempt(base, from: start, to: end, limits, .init(start: places, count: usual), make)
         }
-        switch attempt {
+        switch few {
         case .incomplete: return nil
-        case .full: throw .tooManyFields
         case .made(let value): return value
-        case .refused(let refusal): throw refusal
+        case .full: return try readMany(base, from: start, to: end, limits, make)
+        }
+    }
+
+    /// Reads a section with more fields than usual: with room for as many as there may be.
+    private static func readMany<Value>(
+        _ base: UnsafeRawPointer,
+        from start: Int,
+        to end: Int,
+        _ limits: HeadLimits,
+        _ make: (FieldSection, Int) throws(RequestRefusal) -> Value
+    ) throws(RequestRefusal) -> Value? {
+        let places = UnsafeMutableBufferPointer<Place>.allocate(capacity: limits.fieldCount)
+        defer { places.deallocate() }
+        switch try attempt(base, from: start, to: end, limits, places, make) {
+        case .incomplete: return nil
+        case .made(let value): return value
+        case .full: throw .tooManyFields
         }
     }
 
@@ -64,30 +80,21 @@ struct FieldSection {
         case incomplete
         case full
         case made(Value)
-        case refused(RequestRefusal)
     }
 
     private static func attempt<Value>(
         _ base: UnsafeRawPointer,
         from start: Int,
         to end: Int,
-        _ limits: Limits,
-        places capacity: Int,
+        _ limits: HeadLimits,
+        _ places: UnsafeMutableBufferPointer<Place>,
         _ make: (FieldSection, Int) throws(RequestRefusal) -> Value
-    ) -> Attempt<Value> {
-        withUnsafeTemporaryAllocation(of: Place.self, capacity: capacity) { places in
-            // The memory may be larger than asked for; the limit is exact.
-            let places = UnsafeMutableBufferPointer(rebasing: places[0..<capacity])
-            var section = FieldSection(base: base, maxSize: limits.maxFieldSectionSize, places: places)
-            do throws(RequestRefusal) {
-                switch try section.parse(from: start, to: end) {
-                case .incomplete: return .incomplete
-                case .full: return .full
-                case .complete(let end): return .made(try make(section, end))
-                }
-            } catch {
-                return .refused(error)
-            }
+    ) throws(RequestRefusal) -> Attempt<Value> {
+        var section = FieldSection(base: base, maxSize: limits.fieldSectionSize, places: places)
+        switch try section.parse(from: start, to: end) {
+        case .incomplete: return .incomplete
+        case .full: return .full
+        case .complete(let end): return .made(try make(section, end))
         }
     }
 
@@ -210,10 +217,16 @@ struct FieldSection {
         var used = 0
 
         mutating func write(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-            for index in 0..<name.count { bytes[used + index] = asciiLowercased(name[index]) }
             let valueStart = used + name.count
-            UnsafeMutableRawBufferPointer(rebasing: bytes[valueStart..<valueStart + value.count])
-                .copyMemory(from: value)
+            // The buffers have just the size of all fields together; without a field there are no buffers and no call.
+            guard let target = bytes.baseAddress, let source = name.baseAddress,
+                valueStart + value.count <= bytes.count
+            else { return }
+            for index in 0..<name.count {
+                let byte = source.load(fromByteOffset: index, as: UInt8.self)
+                target.storeBytes(of: asciiLowercased(byte), toByteOffset: used + index, as: UInt8.self)
+            }
+            if let source = value.baseAddress { (target + valueStart).copyMemory(from: source, byteCount: value.count) }
             fields.initializeElement(
                 at: count,
                 to: Headers.Field(start: used, nameCount: name.count, valueCount: value.count)

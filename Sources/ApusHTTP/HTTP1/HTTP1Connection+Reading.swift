@@ -65,9 +65,9 @@ extension HTTP1Connection {
                 return 2
             }
         }
-        if headScanner.isUnderWay, !headScanner.canDecide(bytes, limits) { return 0 }
+        if headScanner.isUnderWay, !headScanner.canDecide(bytes, headLimits) { return 0 }
         guard let parsed = try parser.parse(bytes) else {
-            _ = headScanner.canDecide(bytes, limits)
+            _ = headScanner.canDecide(bytes, headLimits)
             return 0
         }
         headScanner.reset()
@@ -166,17 +166,17 @@ extension HTTP1Connection {
     }
 
     private func readTrailers(_ bytes: UnsafeRawBufferPointer) throws(RequestRefusal) -> Int {
-        if trailerScanner.isUnderWay, !trailerScanner.canDecide(bytes, limits) { return 0 }
+        if trailerScanner.isUnderWay, !trailerScanner.canDecide(bytes, headLimits) { return 0 }
         guard let base = bytes.baseAddress,
             let (trailers, used) = try FieldSection.read(
                 base,
                 from: 0,
                 to: bytes.count,
-                limits,
+                headLimits,
                 { section, end throws(RequestRefusal) in (Self.trailers(section), end) }
             )
         else {
-            _ = trailerScanner.canDecide(bytes, limits)
+            _ = trailerScanner.canDecide(bytes, headLimits)
             return 0
         }
         trailerScanner.reset()

@@ -2,9 +2,9 @@ import ApusGateway
 
 extension HTTP1Connection {
     /// Sends a part of a response; a stream that is finished or unknown is passed over.
-    package func send(_ event: ResponseEvent, on stream: StreamID) {
+    package func send(_ event: consuming ResponseEvent, on stream: StreamID) {
         guard isLive(stream) else { return }
-        switch event {
+        switch consume event {
         case .informational(let status, let headers): sendInformational(status, headers)
         case .head(let head): sendHead(head)
         case .body(let bytes, let end): sendBody(count: bytes.count, end: end) { $0.append(bytes) }

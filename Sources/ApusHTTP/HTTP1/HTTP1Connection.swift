@@ -43,6 +43,7 @@ package final class HTTP1Connection {
     static let maxOutputPiece = 256 * 1024
 
     let limits: Limits
+    let headLimits: HeadLimits
     let parser: RequestHeadParser
     /// Whether responses may have pieces of files.
     package let acceptsFiles: Bool
@@ -58,19 +59,21 @@ package final class HTTP1Connection {
     /// Whether the empty line that may come before a request was there.
     var hasSkippedEmptyLine = false
 
+    // `input`, `output` and `events` are touched by this class alone, which never calls out while one of them is lent:
+    // checking that on every access would be a tenth of a small request.
+
     /// Input that could not be used yet, from `inputStart` on.
-    var input: [UInt8] = []
+    @exclusivity(unchecked) var input: [UInt8] = []
     var inputStart = 0
     /// Body bytes that the application has not taken.
     var unconsumed = 0
     /// Body bytes thrown away since the response was complete.
     var drained = 0
 
-    var output = OutputBuffer()
+    @exclusivity(unchecked) var output = OutputBuffer()
     /// Whether so much output waited that `writable` is owed.
     var owesWritable = false
-    var events: [StreamEvent] = []
-    var nextEventIndex = 0
+    @exclusivity(unchecked) var events = EventQueue()
 
     var wait: Wait
     /// When the wait began; nil where it began in a call that was not told the time.
@@ -90,7 +93,8 @@ package final class HTTP1Connection {
     package init(limits: Limits, secure: Bool, acceptsFiles: Bool, now: Instant) {
         self.limits = limits
         self.acceptsFiles = acceptsFiles
-        parser = RequestHeadParser(limits: limits, secure: secure)
+        headLimits = HeadLimits(limits)
+        parser = RequestHeadParser(limits: headLimits, secure: secure)
         chunks = ChunkedDecoder(maxExtensionsSize: limits.maxChunkExtensionsSize)
         request = RequestFacts()
         wait = .head
@@ -150,13 +154,7 @@ package final class HTTP1Connection {
 
     /// The next event; drained until nil after every call.
     package func nextEvent() -> StreamEvent? {
-        guard nextEventIndex < events.count else {
-            events.removeAll(keepingCapacity: true)
-            nextEventIndex = 0
-            return nil
-        }
-        nextEventIndex += 1
-        return events[nextEventIndex - 1]
+        events.removeFirst()
     }
 
     /// Moves what is to be written next to the end of `buffer`; nothing where there is nothing to say.

@@ -23,7 +23,7 @@ struct HeadScanner {
     /// large, or broken at a line's end.
     ///
     /// - Parameter bytes: Everything since the section began.
-    mutating func canDecide(_ bytes: UnsafeRawBufferPointer, _ limits: Limits) -> Bool {
+    mutating func canDecide(_ bytes: UnsafeRawBufferPointer, _ limits: HeadLimits) -> Bool {
         isUnderWay = true
         // `scanned` never runs ahead of the bytes, which only grow until the reset.
         while scanned < bytes.count {
@@ -38,7 +38,7 @@ struct HeadScanner {
                 if sectionStart == nil { sectionStart = scanned }
             }
         }
-        guard let sectionStart else { return bytes.count >= limits.maxRequestLineSize + 2 }
-        return bytes.count - sectionStart > limits.maxFieldSectionSize + 2
+        guard let sectionStart else { return bytes.count >= limits.requestLineSize + 2 }
+        return bytes.count - sectionStart > limits.fieldSectionSize + 2
     }
 }

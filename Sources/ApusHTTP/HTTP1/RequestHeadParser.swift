@@ -17,23 +17,31 @@ struct ParsedRequest {
     let byteCount: Int
 }
 
+/// What a head may take: of ``Limits``, the part that its parsers need.
+struct HeadLimits {
+    let requestLineSize: Int
+    let fieldSectionSize: Int
+    let fieldCount: Int
+
+    init(_ limits: Limits) {
+        requestLineSize = limits.maxRequestLineSize
+        fieldSectionSize = limits.maxFieldSectionSize
+        fieldCount = limits.maxFieldCount
+    }
+}
+
 /// Reads a request head in one pass, straight from the bytes that came (RFC 9112 §2 to §7).
 ///
 /// Strict on purpose: what two parsers could read in two ways is refused.
 struct RequestHeadParser {
-    let limits: Limits
-    /// `http` or `https`.
-    let scheme: String
-
-    init(limits: Limits, secure: Bool) {
-        self.limits = limits
-        scheme = secure ? "https" : "http"
-    }
+    let limits: HeadLimits
+    /// Whether the connection is encrypted.
+    let secure: Bool
 
     /// The request that the bytes begin with; nil where its head is not complete.
     func parse(_ bytes: UnsafeRawBufferPointer) throws(RequestRefusal) -> ParsedRequest? {
         guard let base = bytes.baseAddress,
-            let line = try RequestLine(base: base, count: bytes.count, maxSize: limits.maxRequestLineSize)
+            let line = try RequestLine(base: base, count: bytes.count, maxSize: limits.requestLineSize)
         else { return nil }
         return try FieldSection.read(base, from: line.end, to: bytes.count, limits) {
             section,
@@ -57,7 +65,7 @@ struct RequestHeadParser {
         let head = RequestHead(
             version: line.version,
             method: line.method,
-            scheme: scheme,
+            scheme: secure ? "https" : "http",
             target: target.bytes,
             headers: headers(section, host: facts.host, authority: target.authority),
             contentLength: facts.contentLength,

@@ -138,7 +138,7 @@ extension HTTP2Connection {
     /// Ends the connection where the library ran out of memory; other codes say that the stream has gone.
     func check(_ code: Int32) {
         hasQueuedMore = true
-        if code == NGHTTP2_ERR_NOMEM.rawValue { failInternally(libraryErrorText(code)) }
+        if code == NGHTTP2_ERR_NOMEM.rawValue { failInternally(HTTP2Session.text(ofReturnCode: code)) }
     }
 
     // MARK: - End of the connection
@@ -155,8 +155,8 @@ extension HTTP2Connection {
         }
         if connectionError == nil {
             let invalid = sink.pointee.lastInvalid
-            let details = [reason, invalid == 0 ? "" : libraryErrorText(invalid)].filter { !$0.isEmpty }
-            let text = "HTTP/2 \(errorCodeName(code)): \(details.joined(separator: "; "))"
+            let details = [reason, invalid == 0 ? "" : HTTP2Session.text(ofReturnCode: invalid)].filter { !$0.isEmpty }
+            let text = "HTTP/2 \(HTTP2Session.name(ofErrorCode: code)): \(details.joined(separator: "; "))"
             let isCalm = code == NGHTTP2_ENHANCE_YOUR_CALM.rawValue
             connectionError = ConnectionError(isCalm ? .limitExceeded : .protocolViolation, text)
         }

@@ -125,7 +125,7 @@ extension HTTP2Connection {
         while sink.pointee.output.count < SessionCallbacks.outputBudget {
             let count = session.nextFrame { sink.pointee.output.append($0) }
             guard count > 0 else {
-                if count < 0 { failInternally(libraryErrorText(Int32(clamping: count))) }
+                if count < 0 { failInternally(HTTP2Session.text(ofReturnCode: Int32(clamping: count))) }
                 return
             }
         }

@@ -1,38 +1,6 @@
 import ApusHTTP
 import CNghttp2
 
-/// What a connection waits for, each until its own time.
-struct Timers {
-    /// Until when the preface, SETTINGS and the head of the first request have to come.
-    private(set) var firstRequest: Instant?
-    /// Until when the header block that has begun has to be complete.
-    var headerBlock: Instant?
-    /// Until when a connection without streams is kept.
-    var idle: Instant?
-    /// When the second GOAWAY goes out.
-    var finalGoaway: Instant?
-    /// When streams are looked at that wait for the peer's window.
-    var stall: Instant?
-
-    init(limits: Limits, now: Instant) {
-        firstRequest = now + .seconds(limits.headTimeout)
-    }
-
-    mutating func firstRequestHasCome() {
-        firstRequest = nil
-    }
-
-    /// The first of all times.
-    var earliest: Instant? {
-        var earliest = firstRequest ?? .distantFuture
-        if let headerBlock { earliest = min(earliest, headerBlock) }
-        if let idle { earliest = min(earliest, idle) }
-        if let finalGoaway { earliest = min(earliest, finalGoaway) }
-        if let stall { earliest = min(earliest, stall) }
-        return earliest == .distantFuture ? nil : earliest
-    }
-}
-
 extension HTTP2Connection {
     /// Seconds between the two GOAWAYs, in which requests on their way arrive (RFC 9113 §6.8).
     private static let noticePeriod = 1.0
@@ -53,10 +21,15 @@ extension HTTP2Connection {
         } else if let due = timers.headerBlock, due <= now {
             timeOut("a header block was not completed in time")
         } else if let due = timers.idle, due <= now {
-            // RFC 9113 §9.1: GOAWAY before an idle connection is closed. Nothing is wrong.
-            timers.idle = nil
-            session.terminate(code: NGHTTP2_NO_ERROR.rawValue)
+            closeIfIdle(now: now)
         }
+    }
+
+    private func closeIfIdle(now: Instant) {
+        let due = (timers.idleSince ?? now) + .seconds(limits.keepAliveTimeout)
+        timers.idle = due
+        // RFC 9113 §9.1: GOAWAY before an idle connection is closed. Nothing is wrong.
+        if due <= now { session.terminate(code: NGHTTP2_NO_ERROR.rawValue) }
     }
 
     private func timeOut(_ reason: String) {
@@ -70,16 +43,12 @@ extension HTTP2Connection {
         } else if timers.headerBlock == nil {
             timers.headerBlock = now + .seconds(limits.headTimeout)
         }
-        let isIdle = sink.pointee.streams.live.isEmpty
-        if !isIdle || timers.firstRequest != nil {
-            timers.idle = nil
-        } else if timers.idle == nil {
-            timers.idle = now + .seconds(limits.keepAliveTimeout)
-        }
-        if isIdle {
-            timers.stall = nil
-        } else if timers.stall == nil {
-            timers.stall = now + .seconds(limits.sendStallTimeout)
+        if !sink.pointee.streams.live.isEmpty {
+            timers.idleSince = nil
+            if timers.stall == nil { timers.stall = now + .seconds(limits.sendStallTimeout) }
+        } else if timers.idleSince == nil, timers.firstRequest == nil {
+            timers.idleSince = now
+            if timers.idle == nil { timers.idle = now + .seconds(limits.keepAliveTimeout) }
         }
     }
 
@@ -97,7 +66,8 @@ extension HTTP2Connection {
                 next = min(next ?? due, due)
             }
         }
-        timers.stall = next ?? now + .seconds(limits.sendStallTimeout)
+        let hasStreams = !sink.pointee.streams.live.isEmpty
+        timers.stall = next ?? (hasStreams ? now + .seconds(limits.sendStallTimeout) : nil)
     }
 
     // MARK: - Shutdown

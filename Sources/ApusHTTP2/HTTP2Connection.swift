@@ -133,7 +133,7 @@ package final class HTTP2Connection {
 
     /// Ends the connection because the library cannot go on with what came.
     private func fail(libraryCode code: Int32) {
-        let text = libraryErrorText(code)
+        let text = HTTP2Session.text(ofReturnCode: code)
         switch code {
         case NGHTTP2_ERR_FLOODED.rawValue, NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue:
             let error = ConnectionError(.limitExceeded, "HTTP/2 ENHANCE_YOUR_CALM: \(text)")

@@ -170,6 +170,18 @@ struct HTTP2Session: ~Copyable {
         nghttp2_session_consume_connection(handle, count)
     }
 
+    // MARK: Words
+
+    /// The name of an error code of HTTP/2, such as `PROTOCOL_ERROR`.
+    static func name(ofErrorCode code: UInt32) -> String {
+        nghttp2_http2_strerror(code).map { String(cString: $0) } ?? "error \(code)"
+    }
+
+    /// The library's own words for one of its return codes.
+    static func text(ofReturnCode code: Int32) -> String {
+        nghttp2_strerror(code).map { String(cString: $0) } ?? "error \(code)"
+    }
+
     // MARK: End
 
     /// Queues the GOAWAY that asks for no more requests, but takes those on their way (RFC 9113 §6.8).

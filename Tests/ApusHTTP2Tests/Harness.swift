@@ -70,7 +70,9 @@ final class Harness {
     func drain() {
         while let event = server.nextEvent() {
             events.append(event)
-            if case .body(let id, let bytes) = event { bodies[Int32(id.rawValue), default: []] += bytes }
+            if case .body(let id, let bytes) = event {
+                bytes.withUnsafeBytes { bodies[Int32(id.rawValue), default: []] += $0 }
+            }
             application(self, event)
         }
     }

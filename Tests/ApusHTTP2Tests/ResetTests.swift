@@ -168,6 +168,21 @@ import Testing
         #expect(harness.server.connectionError == nil)
     }
 
+    @Test func `a response head that is too large resets its stream and no other`() {
+        let harness = Harness()
+        let ids = (0..<2).map { _ in harness.client.request() }
+        harness.run()
+        let large = Headers(dictionaryLiteral: ("x-large", String(repeating: "v", count: 70_000)))
+        harness.send(.head(ResponseHead(status: 200, headers: large)), on: ids[0])
+        harness.send(.body("Hello", end: true), on: ids[0])
+        harness.respond(ids[1])
+        harness.run()
+        #expect(harness.client[ids[0]].resetCode == NGHTTP2_INTERNAL_ERROR.rawValue)
+        #expect(harness.resets(of: ids[0]) == [.internalError])
+        #expect(harness.client[ids[1]].isComplete)
+        #expect(harness.server.connectionError == nil)
+    }
+
     // MARK: - Malformed requests
 
     @Test(arguments: [("content-length", 4), ("content-length", 6)])
@@ -187,7 +202,7 @@ import Testing
     @Test(arguments: [
         [("connection", "close")], [("Upper", "x")], [("transfer-encoding", "chunked")], [("x", "a\u{0}b")],
         [("x", "a\r\nb")], [("x y", "1")], [("te", "gzip")], [(":path", "/again")], [(":unknown", "1")],
-        [("content-length", "x")], [("content-length", "1"), ("content-length", "2")],
+        [("content-length", "x")], [("content-length", "5")], [("content-length", "1"), ("content-length", "2")],
     ]) func `a malformed request resets its stream and no other`(fields: [(String, String)]) {
         let harness = Harness()
         harness.feed(Wire.preface + Wire.headers(1, Wire.request + fields) + Wire.get(3))

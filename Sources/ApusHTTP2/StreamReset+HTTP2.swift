@@ -28,13 +28,3 @@ extension StreamReset {
         }
     }
 }
-
-/// The name of an error code of HTTP/2, such as `PROTOCOL_ERROR`.
-func errorCodeName(_ code: UInt32) -> String {
-    nghttp2_http2_strerror(code).map { String(cString: $0) } ?? "unknown error"
-}
-
-/// The library's own words for one of its return codes.
-func libraryErrorText(_ code: Int32) -> String {
-    nghttp2_strerror(code).map { String(cString: $0) } ?? "error \(code)"
-}

@@ -79,7 +79,7 @@ extension HTTP2Connection {
     private func handleData(_ stream: StreamPointer, _ bytes: Bytes) {
         withheld += bytes.count
         // What nobody will read is thrown away here; the connection's window gets it back at once.
-        guard isApplications(stream), !stream.pointee.isClosed, !stream.pointee.responseIsSent else { return }
+        guard isApplications(stream), !stream.pointee.isClosed, !stream.pointee.bodyIsComplete else { return }
         unconsumed += bytes.count
         stream.pointee.unconsumed += bytes.count
         emit(.body(identifier(stream), bytes))
@@ -110,7 +110,7 @@ extension HTTP2Connection {
     // MARK: - End of a stream
 
     private func handleClosed(_ stream: StreamPointer, code: UInt32) {
-        unconsumed -= stream.pointee.unconsumed
+        forgetUnconsumed(stream)
         if stream.pointee.isAdmitted { admitted -= 1 }
         let isWhole = stream.pointee.responseIsSent && !stream.pointee.isTakenOver
         if isApplications(stream), !isWhole {
@@ -173,6 +173,14 @@ extension HTTP2Connection {
         stream.pointee.unconsumed -= taken
         unconsumed -= taken
         if !stream.pointee.requestEnded { check(session.consume(stream: stream, taken)) }
+        settleConnectionWindow()
+    }
+
+    /// Nobody will read what a stream has brought: it counts no more.
+    func forgetUnconsumed(_ stream: StreamPointer) {
+        guard stream.pointee.unconsumed > 0 else { return }
+        unconsumed -= stream.pointee.unconsumed
+        stream.pointee.unconsumed = 0
         settleConnectionWindow()
     }
 

@@ -30,7 +30,7 @@ extension HTTP2Connection {
     private func sendHead(_ head: ResponseHead, on stream: StreamPointer) {
         guard !stream.pointee.hasHead else { return }
         stream.pointee.hasHead = true
-        stream.pointee.bodyIsComplete = head.endsStream
+        if head.endsStream { completeBody(stream) }
         stream.pointee.lastProgress = sink.pointee.now
         let code = responseFields.with(status: head.status, head.headers, head.defaults) {
             session.submitResponse(stream, $0, hasBody: !head.endsStream)
@@ -42,13 +42,19 @@ extension HTTP2Connection {
         guard stream.pointee.hasHead, !stream.pointee.bodyIsComplete else { return }
         if stream.pointee.body.count == 0 { stream.pointee.lastProgress = sink.pointee.now }
         stream.pointee.body.append(bytes)
-        stream.pointee.bodyIsComplete = end
+        if end { completeBody(stream) }
         if stream.pointee.body.count > limits.streamSendHighWater { stream.pointee.isAboveHighWater = true }
         shareIfLarge(stream)
         if stream.pointee.isDeferred, end || !bytes.isEmpty {
             stream.pointee.isDeferred = false
             check(session.resumeBody(stream))
         }
+    }
+
+    /// The response is complete: the application reads no more of the request.
+    private func completeBody(_ stream: StreamPointer) {
+        stream.pointee.bodyIsComplete = true
+        forgetUnconsumed(stream)
     }
 
     /// Lets a large response take turns with its siblings.
@@ -68,6 +74,7 @@ extension HTTP2Connection {
     private func sendReset(_ reason: StreamReset, on stream: StreamPointer) {
         guard !stream.pointee.bodyIsComplete else { return }
         stream.pointee.isTakenOver = true
+        forgetUnconsumed(stream)
         reset(stream, code: reason.http2Code)
     }
 

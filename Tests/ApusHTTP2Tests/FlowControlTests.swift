@@ -121,6 +121,18 @@ import Testing
         #expect(harness.client[id].isComplete)
     }
 
+    @Test func `an unread upload does not hold the connection once its response is complete`() {
+        let harness = Harness(window: 0)
+        harness.run()
+        // Twelve unread uploads are more than the connection buffers; none of the answers can be sent.
+        let ids = (0..<12).map { _ in harness.client.request("POST", body: pattern(256 * 1024), ends: false) }
+        harness.run()
+        #expect(ids.reduce(0) { $0 + harness.client[$1].sentBody } < 12 * 256 * 1024)
+        for id in ids { harness.respond(id) }
+        harness.run()
+        #expect(ids.allSatisfy { harness.client[$0].sentBody == 256 * 1024 })
+    }
+
     @Test func `consuming more than came changes nothing`() {
         let harness = Harness()
         harness.run()

@@ -57,6 +57,22 @@ import Testing
         #expect(harness.requests.isEmpty)
     }
 
+    @Test func `as many streams as allowed are open at once`() {
+        var limits = Limits()
+        limits.maxConcurrentStreams = 4
+        let harness = Harness(limits: limits)
+        harness.feed(Wire.preface + [1, 3, 5, 7].flatMap { Wire.get($0) })
+        #expect(harness.requests.count == 4)
+        harness.feed(Wire.get(9))
+        #expect(Wire.resets(harness.output(), of: 9) == [NGHTTP2_REFUSED_STREAM.rawValue])
+        #expect(harness.requests.count == 4)
+        harness.respond(1)
+        _ = harness.output()
+        harness.feed(Wire.get(11))
+        #expect(harness.requests.count == 5)
+        #expect(harness.server.connectionError == nil)
+    }
+
     @Test func `a long target is answered with 414`() {
         let harness = Harness()
         harness.application = Applications.hello

@@ -16,19 +16,50 @@ let package = Package(
     name: "Apus",
     products: [
         .library(name: "Apus", targets: ["Apus"]),
+        .library(name: "ApusCommand", targets: ["ApusCommand"]),
         .library(name: "ApusGateway", targets: ["ApusGateway"]),
+        .executable(name: "apus", targets: ["ApusCLI"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0", traits: []),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
+        // Floor 5: the built-in applications.
+        .executableTarget(
+            name: "ApusCLI",
+            dependencies: [
+                "Apus", "ApusCommand",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings
+        ),
+        // What the interop cases ask; no product.
+        .executableTarget(
+            name: "interop-app",
+            dependencies: ["ApusCommand"],
+            path: "Interop/App",
+            swiftSettings: settings
+        ),
+        // Floor 4: the command line.
+        .target(
+            name: "ApusCommand",
+            dependencies: [
+                "Apus",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
         // Floor 3: the server.
         .target(
             name: "Apus",
             dependencies: [
-                "ApusGateway", "ApusHTTP", "ApusHTTP2", "ApusTLS", "ApusTransport",
+                "ApusGateway", "ApusHTTP", "ApusHTTP2", "ApusHTTP3", "ApusTLS", "ApusTransport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
@@ -44,6 +75,11 @@ let package = Package(
         .target(
             name: "ApusHTTP2",
             dependencies: ["ApusGateway", "ApusHTTP", "CNghttp2"],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "ApusHTTP3",
+            dependencies: ["ApusGateway", "ApusHTTP", "CGnuTLS", "CNghttp3", "CNgtcp2"],
             swiftSettings: settings
         ),
         // Floor 1: protocol rules.
@@ -82,6 +118,46 @@ let package = Package(
             providers: [.apt(["libgnutls28-dev"])]
         ),
         // Tests.
-        .testTarget(name: "ApusTLSTests", dependencies: ["ApusTLS"], swiftSettings: settings),
+        .testTarget(name: "ApusGatewayTests", dependencies: ["ApusGateway"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusHTTPTests",
+            dependencies: ["ApusGateway", "ApusHTTP"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "ApusTransportTests",
+            dependencies: ["ApusHTTP", "ApusTransport", "CApusShims"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "ApusTLSTests",
+            dependencies: ["ApusTLS", "COpenSSL"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "ApusHTTP2Tests",
+            dependencies: ["ApusGateway", "ApusHTTP", "ApusHTTP2", "CNghttp2"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "ApusHTTP3Tests",
+            dependencies: ["ApusGateway", "ApusHTTP", "ApusHTTP3", "CGnuTLS", "CNghttp3", "CNgtcp2"],
+            swiftSettings: settings
+        ),
+        .testTarget(name: "ApusTests", dependencies: ["Apus", "ApusGateway"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusCommandTests",
+            dependencies: [
+                "Apus", "ApusCommand",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "ApusCLITests",
+            dependencies: ["ApusCLI", "ApusGateway"],
+            swiftSettings: settings
+        ),
     ]
 )

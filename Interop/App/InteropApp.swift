@@ -1,9 +1,8 @@
 import ApusCommand
-import ApusGateway
 
 /// The application that the interop cases ask: well-behaved corners of the contract, and misbehaviour on purpose.
 @main
-struct InteropApp: Application {
+struct InteropApp: MainApplication {
     func callAsFunction(_ scope: Scope, _ receive: Receive, _ send: Send) async throws {
         guard case .http(let request) = scope else { return }
         let exchange = Exchange(request: request, receive: receive, send: send)

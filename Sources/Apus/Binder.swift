@@ -1,5 +1,6 @@
 import ApusGateway
 import ApusHTTP
+import ApusHTTP3
 import ApusTLS
 import ApusTransport
 import Logging
@@ -11,26 +12,26 @@ struct Binder {
 
     let configuration: Configuration
 
+    /// Both stacks' view of the one certificate.
+    private struct Identity {
+        let tls: TLSContext
+        let quic: QUICServerCredentials
+    }
+
     /// Checks the configuration, loads certificates, then binds.
     ///
     /// - Throws: ``ConfigurationError`` before any port is opened, ``BindError``.
     func worker(_ application: any Application, _ logger: Logger) throws -> (Worker, [Listener]) {
         try check()
-        let tls = try tlsContext()
-        var acceptors: [Worker.Acceptor] = []
+        let identity = try identity()
+        let secure = try configuration.binds.map { (try open($0, secure: identity != nil), identity) }
+        let insecure = try configuration.insecureBinds.map { (try open($0, secure: false), nil as Identity?) }
+        let worker = try Worker(configuration: configuration, application: application, logger: logger)
         var listeners: [Listener] = []
-        for bind in configuration.binds {
-            try open(bind, tls, &acceptors, &listeners)
+        for (place, identity) in secure + insecure {
+            add(place, identity, to: worker)
+            listeners += describe(place, isSecure: identity != nil)
         }
-        for bind in configuration.insecureBinds {
-            try open(bind, nil, &acceptors, &listeners)
-        }
-        let worker = try Worker(
-            configuration: configuration,
-            application: application,
-            logger: logger,
-            acceptors: acceptors
-        )
         return (worker, listeners)
     }
 
@@ -41,16 +42,17 @@ struct Binder {
         guard !configuration.protocols.isEmpty else {
             throw ConfigurationError(option: "--http", "no version of HTTP is left to serve")
         }
-        let onlyHTTP3 = configuration.protocols == [.http3]
-        guard !onlyHTTP3 || configuration.tls != nil else {
+        guard configuration.protocols == [.http3] else { return }
+        guard configuration.tls != nil else {
             throw ConfigurationError(option: "--http", "HTTP/3 needs a certificate (--certfile and --keyfile)")
         }
-        guard !onlyHTTP3 || configuration.insecureBinds.isEmpty else {
+        guard configuration.insecureBinds.isEmpty else {
             throw ConfigurationError(option: "--insecure-bind", "HTTP/3 is never served in plaintext")
         }
     }
 
-    private func tlsContext() throws(ConfigurationError) -> TLSContext? {
+    /// Loads the certificate into both TLS stacks; both must take it.
+    private func identity() throws(ConfigurationError) -> Identity? {
         guard let tls = configuration.tls else { return nil }
         var server = TLSConfiguration.server(
             TLSConfiguration.Identity(
@@ -59,73 +61,192 @@ struct Binder {
                 keyPassword: tls.keyPassword
             )
         )
-        server.applicationProtocols = tcpProtocols.map { $0 == .http2 ? .http2 : .http11 }
+        server.applicationProtocols = tcpProtocols.reversed().map { $0 == .http2 ? .http2 : .http11 }
+        let context: TLSContext
         do {
-            return try TLSContext(configuration: server)
+            context = try TLSContext(configuration: server)
+        } catch {
+            throw ConfigurationError(option: "--certfile", error.description)
+        }
+        do {
+            let credentials = try QUICServerCredentials(
+                certificateFile: tls.certificateFile,
+                keyFile: tls.keyFile,
+                password: tls.keyPassword
+            )
+            return Identity(tls: context, quic: credentials)
         } catch {
             throw ConfigurationError(option: "--certfile", error.description)
         }
     }
 
-    /// What TCP can carry of the configured versions, the preferred one first.
+    /// What TCP can carry of the configured versions, in ascending order.
     private var tcpProtocols: [Configuration.HTTPProtocol] {
-        [.http2, .http1].filter { configuration.protocols.contains($0) }
+        [.http1, .http2].filter { configuration.protocols.contains($0) }
+    }
+
+    // MARK: - What was bound
+
+    private func add(_ place: BoundPlace, _ identity: Identity?, to worker: Worker) {
+        let quicDefaults = ResponseDefaults(configuration: configuration, altSvc: nil)
+        let tcpDefaults = ResponseDefaults(configuration: configuration, altSvc: altSvc(for: place))
+        for listener in place.listeners {
+            let context = ListenerContext(
+                tlsContext: identity?.tls,
+                protocols: Set(tcpProtocols),
+                unixPath: place.unixPath,
+                limits: configuration.limits,
+                defaults: tcpDefaults
+            )
+            worker.add(listener, context)
+        }
+        guard let identity, !place.sockets.isEmpty else { return }
+        let endpoint = QUICEndpoint(
+            configuration: QUICConfiguration(
+                limits: configuration.limits,
+                credentials: identity.quic,
+                secrets: .random()
+            )
+        )
+        worker.add(QUICDriver(sockets: place.sockets, endpoint: endpoint, defaults: quicDefaults, worker: worker))
+    }
+
+    /// RFC 7838 §3: HTTP/3 on the same host, at the public port; nil where there is none.
+    private func altSvc(for place: BoundPlace) -> String? {
+        guard let bound = place.sockets.first?.localAddress.port else { return nil }
+        return "h3=\":\(configuration.altSvcPort ?? Int(bound))\"; ma=86400"
+    }
+
+    private func describe(_ place: BoundPlace, isSecure: Bool) -> [Listener] {
+        if let path = place.unixPath {
+            return [
+                Listener(address: Address(host: path, port: nil), isSecure: isSecure, protocols: tcpProtocols)
+            ]
+        }
+        let http3: [Configuration.HTTPProtocol] = place.sockets.isEmpty ? [] : [.http3]
+        let addresses = place.listeners.compactMap { listener -> SocketAddress? in
+            guard case .ip(let address) = listener.localAddress else { return nil }
+            return address
+        }
+        if addresses.isEmpty {
+            return place.sockets.map {
+                Listener(address: Address($0.localAddress), isSecure: true, protocols: http3)
+            }
+        }
+        return addresses.map {
+            Listener(address: Address($0), isSecure: isSecure, protocols: tcpProtocols + http3)
+        }
     }
 
     // MARK: - Sockets
 
-    private func open(
-        _ bind: Bind,
-        _ tls: TLSContext?,
-        _ acceptors: inout [Worker.Acceptor],
-        _ listeners: inout [Listener]
-    ) throws {
+    /// Opens the sockets of one place: TCP, and UDP beside it where HTTP/3 is served there.
+    private func open(_ bind: Bind, secure: Bool) throws -> BoundPlace {
         switch bind {
         case .unix(let path):
-            let listener = try listen(.unix(path: path), for: bind)
-            acceptors.append(Worker.Acceptor(listener: listener, context: context(tls, unixPath: path, altSvc: nil)))
-            listeners.append(publicListener(Address(host: path, port: nil), tls != nil))
-        case .address(let host, let port):
-            for listener in try listen(host, port, for: bind) {
-                guard case .ip(let address) = listener.localAddress else { continue }
-                acceptors.append(
-                    Worker.Acceptor(listener: listener, context: context(tls, unixPath: nil, altSvc: nil))
-                )
-                listeners.append(publicListener(Address(address), tls != nil))
+            guard !tcpProtocols.isEmpty else {
+                throw ConfigurationError(option: "--bind", "HTTP/3 has no place on a unix socket: \(bind)")
             }
+            do {
+                let listener = try TCPListener(
+                    address: .unix(path: path),
+                    backlog: Int32(clamping: configuration.backlog)
+                )
+                return BoundPlace(listeners: [listener], unixPath: path)
+            } catch {
+                throw BindError(bind: bind, reason: error.reason)
+            }
+        case .address(let host, let port):
+            let addresses = try resolve(host, port)
+            return try open(addresses, for: bind, udp: secure && configuration.protocols.contains(.http3))
         }
     }
 
-    private func context(_ tls: TLSContext?, unixPath: String?, altSvc: String?) -> ListenerContext {
-        ListenerContext(
-            tlsContext: tls,
-            protocols: Set(tcpProtocols),
-            unixPath: unixPath,
-            configuration: configuration,
-            altSvc: altSvc
-        )
-    }
-
-    private func publicListener(_ address: Address, _ isSecure: Bool) -> Listener {
-        Listener(address: address, isSecure: isSecure, protocols: tcpProtocols.reversed())
-    }
-
-    private func listen(_ host: String, _ port: Int, for bind: Bind) throws -> [TCPListener] {
+    private func resolve(_ host: String, _ port: Int) throws(ConfigurationError) -> [SocketAddress] {
         let place = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        let addresses: [SocketAddress]
         do {
-            addresses = try SocketAddress.resolve(place)
+            return try SocketAddress.resolve(place)
         } catch {
             throw ConfigurationError(option: "--bind", error.description)
         }
-        return try addresses.map { try listen(.ip($0), for: bind) }
     }
 
-    private func listen(_ address: BindAddress, for bind: Bind) throws(BindError) -> TCPListener {
-        do {
-            return try TCPListener(address: address, backlog: Int32(clamping: configuration.backlog))
-        } catch {
-            throw BindError(bind: bind, reason: error.reason)
+    /// A free port may be taken for UDP, or on another address: then another one is tried.
+    private func open(_ addresses: [SocketAddress], for bind: Bind, udp: Bool) throws(BindError) -> BoundPlace {
+        var failure = SystemError("bind", code: 0)
+        let attempts = addresses.contains { $0.port == 0 } ? Self.portAttempts : 1
+        for _ in 0..<attempts {
+            do {
+                return try openOnce(addresses, udp: udp)
+            } catch {
+                failure = error
+                guard error.isAddressInUse else { break }
+            }
         }
+        throw BindError(bind: bind, reason: failure.reason)
+    }
+
+    private func openOnce(_ addresses: [SocketAddress], udp: Bool) throws(SystemError) -> BoundPlace {
+        var place = BoundPlace()
+        var port: UInt16 = 0
+        for address in addresses {
+            do {
+                try place.open(
+                    address,
+                    port: &port,
+                    tcp: !tcpProtocols.isEmpty,
+                    udp: udp,
+                    backlog: configuration.backlog
+                )
+            } catch {
+                // A host without IPv6 still has the IPv4 half of a name.
+                guard error.isAddressMissing, addresses.count > 1, address != addresses[0] else { throw error }
+            }
+        }
+        return place
+    }
+}
+
+/// The sockets of one place to listen at.
+struct BoundPlace {
+    var listeners: [TCPListener] = []
+    var sockets: [UDPSocket] = []
+    var unixPath: String?
+
+    /// Opens what one address needs, on the port that the first socket got.
+    mutating func open(
+        _ address: SocketAddress,
+        port: inout UInt16,
+        tcp: Bool,
+        udp: Bool,
+        backlog: Int
+    ) throws(SystemError) {
+        var address = address
+        if port != 0 { address.port = port }
+        if tcp {
+            let listener = try TCPListener(address: .ip(address), backlog: Int32(clamping: backlog))
+            if case .ip(let bound) = listener.localAddress { address.port = bound.port }
+            listeners.append(listener)
+        }
+        guard udp else {
+            port = address.port
+            return
+        }
+        for place in Self.udpAddresses(for: address) {
+            var place = place
+            place.port = address.port
+            let socket = try UDPSocket(address: place)
+            address.port = socket.localAddress.port
+            sockets.append(socket)
+        }
+        port = address.port
+    }
+
+    /// TCP's `::` takes IPv4 as well; on UDP each family has a socket of its own, for the sake of its control messages.
+    private static func udpAddresses(for address: SocketAddress) -> [SocketAddress] {
+        guard address.host == "::", let any = SocketAddress(literal: "0.0.0.0", port: address.port) else {
+            return [address]
+        }
+        return [address, any]
     }
 }

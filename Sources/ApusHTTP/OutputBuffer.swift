@@ -198,11 +198,10 @@ package struct OutputBuffer: ~Copyable {
         return .file(file, offset: offset, count: count)
     }
 
-    /// Calls `body` with the pieces of memory at the front, up to a file or `limit` of them, and their bytes in all; the
-    /// pointers are valid for the call.
+    /// Calls `body` with the pieces of memory at the front, up to a file or `limit` of them; valid for the call.
     package func withVectors<Result>(
         limit: Int,
-        _ body: (_ vectors: UnsafeBufferPointer<iovec>, _ byteCount: Int) -> Result
+        _ body: (UnsafeBufferPointer<iovec>) -> Result
     ) -> Result {
         let most = min(limit, segments.count - head)
         if most == 1, case .inline(let start, let count) = segments[head] {
@@ -212,7 +211,6 @@ package struct OutputBuffer: ~Copyable {
         }
         return withUnsafeTemporaryAllocation(of: iovec.self, capacity: max(most, 1)) { vectors in
             var filled = 0
-            var byteCount = 0
             loop: for segment in segments[head..<head + most] {
                 switch segment {
                 case .inline(let start, let count):
@@ -232,10 +230,9 @@ package struct OutputBuffer: ~Copyable {
                 case .file:
                     break loop
                 }
-                byteCount += segment.count
                 filled += 1
             }
-            return body(UnsafeBufferPointer(rebasing: vectors[0..<filled]), byteCount)
+            return body(UnsafeBufferPointer(rebasing: vectors[0..<filled]))
         }
     }
 

@@ -188,12 +188,15 @@ package final class TLSSession {
     }
 
     /// Encrypts all of these pieces in order; small ones share a record.
-    package func write(_ pieces: UnsafeBufferPointer<iovec>) throws(TLSError) {
-        if pieces.count == 1 {
-            try write(UnsafeRawBufferPointer(start: pieces[0].iov_base, count: pieces[0].iov_len))
-            return
-        }
+    ///
+    /// - Returns: how many bytes that were.
+    @discardableResult
+    package func write(_ pieces: UnsafeBufferPointer<iovec>) throws(TLSError) -> Int {
         let total = pieces.reduce(0) { $0 + $1.iov_len }
+        if pieces.count == 1 {
+            try write(UnsafeRawBufferPointer(start: pieces[0].iov_base, count: total))
+            return total
+        }
         let capacity = min(total, Self.maxRecordPlaintext)
         var failure: TLSError?
         withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 16) { scratch in
@@ -204,6 +207,7 @@ package final class TLSSession {
             }
         }
         if let failure { throw failure }
+        return total
     }
 
     private func write(

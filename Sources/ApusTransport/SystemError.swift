@@ -27,3 +27,11 @@ extension SystemError: CustomStringConvertible {
         "\(call): \(reason)"
     }
 }
+
+extension SystemError {
+    /// Somebody else has the address.
+    package var isAddressInUse: Bool { code == EADDRINUSE }
+
+    /// The machine has no such address, or not its family.
+    package var isAddressMissing: Bool { code == EADDRNOTAVAIL || code == EAFNOSUPPORT }
+}

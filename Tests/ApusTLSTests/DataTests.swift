@@ -170,7 +170,7 @@ import Testing
             vectors.append(iovec(iov_base: room.baseAddress, iov_len: piece.count))
             start += piece.count
         }
-        try vectors.withUnsafeBufferPointer { try session.write($0) }
+        _ = try vectors.withUnsafeBufferPointer { try session.write($0) }
     }
 }
 

@@ -17,14 +17,14 @@ final class ListenerContext {
         tlsContext: TLSContext?,
         protocols: Set<Configuration.HTTPProtocol>,
         unixPath: String?,
-        configuration: Configuration,
-        altSvc: String?
+        limits: Limits,
+        defaults: ResponseDefaults
     ) {
         self.tlsContext = tlsContext
         self.protocols = protocols
         self.unixPath = unixPath
-        limits = configuration.limits
-        defaults = ResponseDefaults(configuration: configuration, altSvc: altSvc)
+        self.limits = limits
+        self.defaults = defaults
     }
 
     func offers(_ version: Configuration.HTTPProtocol) -> Bool {

@@ -37,7 +37,7 @@ extension TCPDriver {
             settle(result) { output.consume($0) }
             return
         }
-        let result = output.withVectors(limit: Self.maxVectors) { vectors, _ in socket.write(vectors) }
+        let result = output.withVectors(limit: Self.maxVectors) { socket.write($0) }
         settle(result) { output.consume($0) }
     }
 
@@ -53,10 +53,9 @@ extension TCPDriver {
     private func encrypt(with tls: TLSSession) {
         var taken = 0
         var failure: TLSError?
-        output.withVectors(limit: Self.maxVectors) { vectors, byteCount in
+        output.withVectors(limit: Self.maxVectors) { vectors in
             do throws(TLSError) {
-                try tls.write(vectors)
-                taken = byteCount
+                taken = try tls.write(vectors)
             } catch {
                 failure = error
             }
@@ -74,7 +73,7 @@ extension TCPDriver {
         if case .plaintextHTTP = error {
             output.removeAll()
             output.append(literal: Self.answerToPlaintext)
-            _ = output.withVectors(limit: 1) { vectors, _ in socket.write(vectors) }
+            _ = output.withVectors(limit: 1) { socket.write($0) }
         } else {
             writeCiphertext()
         }

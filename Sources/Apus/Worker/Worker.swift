@@ -21,7 +21,8 @@ final class Worker: @unchecked Sendable {
     /// Requests since the start.
     var requestCount: UInt64 = 0
 
-    private let acceptors: [Acceptor]
+    private var acceptors: [Acceptor] = []
+    private var quicDrivers: [QUICDriver] = []
     private var connections: [ObjectIdentifier: ConnectionDriver] = [:]
     private var isPaused = false
     private var isDraining = false
@@ -34,19 +35,11 @@ final class Worker: @unchecked Sendable {
         let context: ListenerContext
     }
 
-    init(
-        configuration: Configuration,
-        application: any Application,
-        logger: Logger,
-        acceptors: [Acceptor]
-    )
-        throws(SystemError)
-    {
+    init(configuration: Configuration, application: any Application, logger: Logger) throws(SystemError) {
         loop = try EventLoop(name: "apus-worker")
         self.configuration = configuration
         self.application = application
         self.logger = logger
-        self.acceptors = acceptors
         accessLog = configuration.accessLog ? AccessLog(logger: logger) : nil
         plaintextBuffer = .allocate(
             byteCount: EventLoop.readBufferBytes + TLSSession.receiveHeadroom,
@@ -56,6 +49,16 @@ final class Worker: @unchecked Sendable {
 
     deinit {
         plaintextBuffer.deallocate()
+    }
+
+    // MARK: - Sockets, before the loop starts
+
+    func add(_ listener: TCPListener, _ context: ListenerContext) {
+        acceptors.append(Acceptor(listener: listener, context: context))
+    }
+
+    func add(_ driver: QUICDriver) {
+        quicDrivers.append(driver)
     }
 
     // MARK: - Connections
@@ -68,6 +71,9 @@ final class Worker: @unchecked Sendable {
                 onAccept: { [unowned self] in accepted($0, by: acceptor.context) },
                 onPause: { [unowned self] in logger.warning("accepting pauses: \($0)") }
             )
+        }
+        for driver in quicDrivers {
+            try driver.start()
         }
     }
 
@@ -120,6 +126,9 @@ final class Worker: @unchecked Sendable {
             acceptor.listener.close()
         }
         for driver in connections.values {
+            driver.shutdown()
+        }
+        for driver in quicDrivers {
             driver.shutdown()
         }
         let timer = LoopTimer(loop: loop, handler: self)

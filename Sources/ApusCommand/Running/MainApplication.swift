@@ -26,6 +26,9 @@ public protocol MainApplication: Application {
 
 extension MainApplication {
     /// Reads the command line, serves until told to stop, and ends the process.
+    // Concurrent, so that the main thread stays free for the main actor (and because `@main` takes no caller-isolated
+    // function from another module).
+    @concurrent
     public static func main() async {
         do throws(CommandLineEnd) {
             let command = try MainCommand.parsed(Array(CommandLine.arguments.dropFirst()), as: MainCommand.self)

@@ -1,4 +1,5 @@
 import CGnuTLS
+import CNgtcp2
 import Glibc
 
 /// Why a certificate and its key cannot be used; one sentence, never with the password in it.

@@ -61,6 +61,22 @@ struct HeadLimitTests {
         }
     }
 
+    @Test func `limits may be as large or as small as a number can be`() {
+        for value in [Int.max, 0, -1, Int.min] {
+            var limits = Limits()
+            limits.maxRequestLineSize = value
+            limits.maxFieldSectionSize = value
+            limits.maxFieldCount = value
+            limits.maxChunkExtensionsSize = value
+            limits.maxDrainedBodySize = value
+            let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"
+            #expect(
+                status(head + (1...70).map { "X\($0): y\r\n" }.joined() + "Host: a\r\n\r\n", limits)
+                    == (value > 0 ? "" : "414")
+            )
+        }
+    }
+
     @Test func `300 fields arrive in order`() {
         let driver = Driver()
         driver.receive("GET / HTTP/1.1\r\n" + (1..<300).map { "X-\($0): \($0)\r\n" }.joined() + "Host: a\r\n\r\n")

@@ -24,9 +24,10 @@ struct HeadLimits {
     let fieldCount: Int
 
     init(_ limits: Limits) {
-        requestLineSize = limits.maxRequestLineSize
-        fieldSectionSize = limits.maxFieldSectionSize
-        fieldCount = limits.maxFieldCount
+        // However generous the limits are, offsets into a head fit 32 bits and the room for its fields fits memory.
+        requestLineSize = min(max(limits.maxRequestLineSize, 0), 1 << 29)
+        fieldSectionSize = min(max(limits.maxFieldSectionSize, 0), 1 << 29)
+        fieldCount = min(max(limits.maxFieldCount, 0), 1 << 20)
     }
 }
 

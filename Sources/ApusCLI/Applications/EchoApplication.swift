@@ -4,13 +4,16 @@ import ApusGateway
 struct EchoApplication: Application {
     func callAsFunction(_ scope: Scope, _ receive: Receive, _ send: Send) async throws {
         guard case .http(let request) = scope else { return }
+        // Received first: a client that waits for a 100 (RFC 9110 §10.1.1) gets it when the body is asked for.
+        var event = try await receive()
+        if case .disconnect = event { return }
         let trailers = Self.mayHaveTrailers(request)
         try await send(.responseStart(status: 200, headers: Self.headers(for: request), trailers: trailers))
         while true {
-            switch try await receive() {
+            switch event {
             case .requestBody(let bytes, let more):
                 try await send(.responseBody(bytes, more: more))
-                guard !more else { continue }
+                if more { break }
                 // Trailers were announced and did not come.
                 if trailers { try await send(.responseTrailers([:])) }
                 return
@@ -21,6 +24,7 @@ struct EchoApplication: Application {
             case .disconnect, .startup, .shutdown:
                 return
             }
+            event = try await receive()
         }
     }
 

@@ -22,7 +22,12 @@ struct StandardErrorLog: LogHandler {
     }
 
     func log(event: LogEvent) {
-        var line = clock.text()
+        StandardError.writeLine(line(for: event, at: clock.text()))
+    }
+
+    /// What is written for an event; built by appending, since each request has one.
+    func line(for event: LogEvent, at time: String) -> String {
+        var line = time
         line += " "
         line += event.level.rawValue
         line += " "
@@ -33,7 +38,7 @@ struct StandardErrorLog: LogHandler {
         for (key, value) in fields(of: event) {
             line += " \(key)=\(value)"
         }
-        StandardError.writeLine(line)
+        return line
     }
 
     private func fields(of event: LogEvent) -> [(String, Logger.Metadata.Value)] {
@@ -45,7 +50,7 @@ struct StandardErrorLog: LogHandler {
 }
 
 /// Writes the time of now; what is the same within a second is made once a second.
-private final class LogClock: Sendable {
+final class LogClock: Sendable {
     private let cached = Mutex<(seconds: Int, text: String)>((.min, ""))
 
     /// UTC with milliseconds, as ISO 8601.

@@ -34,8 +34,6 @@ final class TCPDriver: ConnectionDriver {
     var isWritable = true
     private var peerHasLeft = false
     private var inputHasEnded = false
-    /// Whether a turn's bound cut reading off: it goes on at the turn's end.
-    private var readsOn = false
     private let timer: LoopTimer
     private let handshakeDeadline: Instant
     /// When the peer must have taken something of the output that waits; nil while none waits.
@@ -119,7 +117,6 @@ final class TCPDriver: ConnectionDriver {
         var rounds = 0
         while isReadable, wantsInput {
             guard rounds < Self.maxRoundsPerTurn else {
-                readsOn = true
                 scheduleFlush()
                 return
             }
@@ -240,11 +237,13 @@ final class TCPDriver: ConnectionDriver {
     // MARK: - Output
 
     override func flush() {
-        if readsOn {
-            readsOn = false
-            read()
-        }
+        // What the application took lets the engine go on with bytes that it held, and with those in the socket: these
+        // have had their edge, no other comes for them.
+        drainEvents()
+        read()
         write()
+        // What was written may do so too; the others have their turn first.
+        if isReadable && wantsInput { scheduleFlush() }
         guard case .serving(let connection) = stage else {
             rearm()
             return

@@ -38,11 +38,8 @@ extension HTTP2Connection {
 
     /// Keeps the timers in step with what there is to wait for.
     func trackActivity(now: Instant) {
-        if sink.pointee.openBlock == nil {
-            timers.headerBlock = nil
-        } else if timers.headerBlock == nil {
-            timers.headerBlock = now + .seconds(limits.headTimeout)
-        }
+        let openBlock = sink.pointee.openBlock?.pointee.id
+        timers.headerBlockIsOpen(on: openBlock, until: now + .seconds(limits.headTimeout))
         if !sink.pointee.streams.live.isEmpty {
             timers.idleSince = nil
             if timers.stall == nil { timers.stall = now + .seconds(limits.sendStallTimeout) }
@@ -56,7 +53,7 @@ extension HTTP2Connection {
     /// (CVE-2026-49975).
     private func resetStalledStreams(now: Instant) {
         var next: Instant?
-        for stream in sink.pointee.streams.live where stream.pointee.body.count > 0 {
+        for stream in sink.pointee.streams.live where stream.pointee.isSending {
             // Where the windows are open, it is our turn and not the peer's.
             if !session.isBlocked(stream) { stream.pointee.lastProgress = now }
             let due = stream.pointee.lastProgress + .seconds(limits.sendStallTimeout)

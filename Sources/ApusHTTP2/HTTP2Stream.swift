@@ -48,6 +48,9 @@ struct HTTP2Stream: ~Copyable {
     /// When the peer last took something of the body, or it began to wait.
     var lastProgress = Instant(nanoseconds: 0)
 
+    /// Whether something of the response waits to go out; its end needs an open window too.
+    var isSending: Bool { body.count > 0 || bodyIsComplete && !responseIsSent }
+
     // MARK: End
 
     /// Whether RST_STREAM is our own doing, and not the library's answer to what the peer did.

@@ -182,7 +182,9 @@ enum SessionCallbacks {
             if !stream.pointee.requestEnded { sink.pointee.events.append(.answeredEarly(stream)) }
         case NGHTTP2_RST_STREAM.rawValue:
             let isOurs = record(session, header.stream_id)?.pointee.resetIsOurs == true
-            if !isOurs { sink.pointee.events.append(.provokedReset) }
+            // A peer that opens more streams than it knows it may has done nothing wrong, and started nothing.
+            let isRefusal = frame.pointee.rst_stream.error_code == NGHTTP2_REFUSED_STREAM.rawValue
+            if !isOurs, !isRefusal { sink.pointee.events.append(.provokedReset) }
         case NGHTTP2_GOAWAY.rawValue:
             let goaway = frame.pointee.goaway
             // The library's own words, from its literals.

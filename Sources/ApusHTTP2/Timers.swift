@@ -8,7 +8,9 @@ struct Timers {
     /// Until when the preface, SETTINGS and the head of the first request have to come.
     private(set) var firstRequest: Instant?
     /// Until when the header block that has begun has to be complete.
-    var headerBlock: Instant?
+    private(set) var headerBlock: Instant?
+    /// The stream of that block.
+    private var headerBlockStream: Int32?
     /// When to look whether the connection has been without streams for too long.
     var idle: Instant?
     /// Since when the connection has no streams.
@@ -24,6 +26,13 @@ struct Timers {
 
     mutating func firstRequestHasCome() {
         firstRequest = nil
+    }
+
+    /// Says whose header block is unfinished, if any is; every block has its own time, from when it was first seen.
+    mutating func headerBlockIsOpen(on stream: Int32?, until due: Instant) {
+        guard stream != headerBlockStream else { return }
+        headerBlockStream = stream
+        headerBlock = stream == nil ? nil : due
     }
 
     /// The first of all times.

@@ -263,6 +263,23 @@ import Testing
         #expect(harness.server.disposition == .close)
     }
 
+    @Test func `every header block has its own time`() {
+        let harness = Harness()
+        harness.application = Applications.hello
+        harness.feed(Wire.preface)
+        // Each read ends in the middle of a block.
+        var rest: [UInt8] = []
+        for index in 0..<10 {
+            let block = Wire.get(Int32(index * 2 + 1))
+            harness.feed(rest + block.prefix(20))
+            rest = Array(block.dropFirst(20))
+            _ = harness.output()
+            harness.advance(seconds: 3)
+        }
+        #expect(harness.server.connectionError == nil)
+        #expect(harness.requests.count == 9)
+    }
+
     @Test func `a header block has to be completed in time`() {
         let harness = Harness()
         harness.feed(Wire.preface + Wire.get(1))

@@ -268,4 +268,34 @@ import Testing
         #expect(harness.resets(of: id) == [.cancelled])
         #expect(harness.server.connectionError == nil)
     }
+
+    @Test func `a window held shut before the very end resets its stream as well`() {
+        let harness = Harness(window: 1000)
+        let id = harness.client.request()
+        harness.run()
+        harness.send(.head(ResponseHead(status: 200, headers: [:])), on: id)
+        harness.send(.body(Bytes(pattern(1000)), end: false), on: id)
+        harness.run()
+        harness.advance(seconds: 60)
+        harness.run()
+        harness.send(.body(Bytes(), end: true), on: id)
+        harness.run()
+        #expect(harness.client[id].resetCode == nil)
+        harness.advance(seconds: 60)
+        harness.run()
+        #expect(harness.client[id].resetCode == NGHTTP2_CANCEL.rawValue)
+    }
+
+    @Test func `what waits for us and not for the peer is no stall`() {
+        let harness = Harness()
+        let id = harness.client.request()
+        harness.run()
+        harness.respond(id, body: Bytes(pattern(1_000_000)))
+        harness.client.receive(harness.nextOutput())
+        for _ in 0..<5 { harness.advance(seconds: 50) }
+        harness.run()
+        #expect(isPattern(harness.client[id].body, 1_000_000))
+        #expect(harness.client[id].isComplete)
+        #expect(harness.resets(of: id).isEmpty)
+    }
 }

@@ -73,6 +73,15 @@ import Testing
         #expect(harness.server.connectionError == nil)
     }
 
+    @Test func `a client that does not know the limit yet is refused and forgiven`() {
+        let harness = Harness()
+        harness.feed(Wire.preface + (0..<300).flatMap { Wire.get($0 * 2 + 1) })
+        let output = harness.output()
+        #expect(harness.requests.count == 100)
+        #expect(Wire.parse(output).count { $0.type == 3 } == 200)
+        #expect(harness.server.connectionError == nil)
+    }
+
     @Test func `a long target is answered with 414`() {
         let harness = Harness()
         harness.application = Applications.hello

@@ -151,6 +151,25 @@ import Testing
         #expect(simulation.endpoint.deadline == nil)
     }
 
+    @Test func aClientThatMigratesTakesAnotherID() throws {
+        let simulation = try Simulation()
+        let client = established(simulation)
+        simulation.run(for: 1)
+        let connection = try #require(simulation.connections.first)
+        let before = Set(connection.identifiers)
+        client.migrate(to: SocketAddress(literal: "10.0.0.77", port: 999)!, now: simulation.now)
+        simulation.run(for: 2)
+        let id = client.request()
+        #expect(simulation.run { client.responses[id]?.ended == true })
+        simulation.run(for: 5)
+        let after = Set(connection.identifiers)
+        #expect(!before.subtracting(after).isEmpty && !after.subtracting(before).isEmpty)
+        // The table follows: what is retired leads nowhere, what is new leads here.
+        for identifier in before.subtracting(after) { #expect(simulation.endpoint.table[identifier] == nil) }
+        #expect(simulation.endpoint.table.count == after.count)
+        #expect(connection.info != nil)
+    }
+
     @Test func everyIssuedIDIsOurs() throws {
         let secrets = QUICSecrets.random()
         let simulation = try Simulation(secrets: secrets, slots: (3, 5))
@@ -194,6 +213,36 @@ import Testing
                 #expect(other.endpoint.nextTransmit(into: other.buffer) == nil)
             }
         }
+    }
+
+    // MARK: Garbage inside
+
+    @Test(arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
+    func streamsOfGarbageEndAtMostTheirConnection(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let simulation = try Simulation { $0.echo($1, $2) }
+        for _ in 0..<20 {
+            let client = established(simulation)
+            for _ in 0..<8 {
+                var bytes = (0..<Int.random(in: 0...200, using: &generator))
+                    .map { _ in
+                        UInt8.random(in: 0...255, using: &generator)
+                    }
+                // A plausible beginning: a frame of a known type with a length.
+                if Bool.random(using: &generator) {
+                    let kind = UInt8([0, 1, 3, 4, 5, 7, 13].randomElement(using: &generator) ?? 0)
+                    bytes.insert(contentsOf: [kind, UInt8.random(in: 0...63, using: &generator)], at: 0)
+                }
+                let bidirectional = Bool.random(using: &generator)
+                client.sendRaw(bytes, bidirectional: bidirectional, fin: Bool.random(using: &generator))
+            }
+            simulation.run(for: 0.5)
+        }
+        // The server lives, and serves.
+        _ = established(simulation)
+        simulation.run(for: 120)
+        #expect(simulation.endpoint.connectionCount == 0)
+        #expect(simulation.endpoint.table.count == 0)
     }
 
     // MARK: Ends

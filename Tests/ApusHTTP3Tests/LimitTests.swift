@@ -87,6 +87,51 @@ import Testing
         #expect(head?.headers == ["host": "example.org", "accept": "*/*"])
     }
 
+    @Test func aHeadThatDoesNotEndIsGivenUp() throws {
+        var limits = Limits()
+        limits.headTimeout = 3
+        let simulation = try Simulation(limits: limits)
+        let client = simulation.connect()
+        let first = client.request()
+        #expect(simulation.run { client.responses[first]?.ended == true })
+        // A HEADERS frame of 60 bytes of which only the prefix and one field come.
+        client.sendRaw([1, 60, 0, 0, 0xd1], bidirectional: true, fin: false)
+        simulation.run(for: 2)
+        #expect(simulation.connections.first?.openStreams == 1)
+        simulation.keepAlive(client, for: 8)
+        #expect(simulation.connections.first?.openStreams == 0)
+        #expect(!client.isOver)
+    }
+
+    @Test func aResponseThatIsNotTakenIsGivenUp() throws {
+        var limits = Limits()
+        limits.sendStallTimeout = 5
+        var options = TestClient.Options()
+        options.consumes = false
+        options.streamWindow = 20_000
+        var resets: [StreamReset] = []
+        let simulation = try Simulation(limits: limits) { simulation, connection, event in
+            switch event {
+            case .request(let id, let head):
+                guard head.target == "/large" else { return simulation.answer(connection, id, "small") }
+                connection.send(.head(ResponseHead(status: 200, headers: [:])), on: id)
+                connection.send(.body(Bytes([UInt8](repeating: 1, count: 100_000)), end: true), on: id)
+            case .reset(let id, let reason):
+                resets.append(reason)
+                connection.applicationEnded(on: id)
+            default: break
+            }
+        }
+        let client = simulation.connect(options)
+        let large = client.request("GET", "/large")
+        simulation.keepAlive(client, for: 4)
+        #expect(resets.isEmpty)
+        simulation.keepAlive(client, for: 4)
+        #expect(resets == [.excessiveLoad])
+        #expect(client.responses[large]?.resetCode == UInt64(NGHTTP3_H3_EXCESSIVE_LOAD))
+        #expect(!client.isOver)
+    }
+
     @Test func trailersPastTheLimitResetTheStream() throws {
         var limits = Limits()
         limits.maxFieldCount = 10

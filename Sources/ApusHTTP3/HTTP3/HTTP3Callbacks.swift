@@ -42,9 +42,11 @@ enum HTTP3Callbacks {
         var settings = nghttp3_settings()
         nghttp3_settings_default_versioned(NGHTTP3_SETTINGS_VERSION, &settings)
         settings.max_field_section_size = UInt64(clamping: sink.pointee.limits.maxFieldSectionSize)
-        // No dynamic table of our own: requests then neither block each other nor grow when they are unpacked.
+        // No dynamic tables. In requests: they then neither block each other nor grow when they are unpacked.
         settings.qpack_max_dtable_capacity = 0
         settings.qpack_blocked_streams = 0
+        // In responses: searching the table takes nghttp3 more time than all the rest of a small response.
+        settings.qpack_encoder_max_dtable_capacity = 0
         var http: OpaquePointer?
         let status = nghttp3_conn_server_new_versioned(
             &http,
@@ -80,6 +82,7 @@ enum HTTP3Callbacks {
         callbacks.begin_headers = { http, id, user, _ in
             guard let sink = connectionSink(user) else { return NGHTTP3_ERR_CALLBACK_FAILURE }
             let stream = sink.pointee.streams.open(id)
+            sink.pointee.streamsBegun += 1
             return nghttp3_conn_set_stream_user_data(http, id, stream)
         }
         callbacks.recv_header = { _, _, token, name, value, _, user, stream in

@@ -67,7 +67,7 @@ extension HTTP3Connection {
         guard quic != nil else { return }
         var reason = ngtcp2_ccerr()
         ngtcp2_ccerr_set_application_error(&reason, code, nil, 0)
-        sendClose(&reason, error, advance(to: Instant(nanoseconds: 0)))
+        sendClose(&reason, error, latest)
     }
 
     private func closeForError(_ status: Int32, _ now: Instant) {

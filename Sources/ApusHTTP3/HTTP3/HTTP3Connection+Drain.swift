@@ -37,6 +37,7 @@ extension HTTP3Connection {
         case .acknowledged(let stream):
             stream.pointee.body.acknowledge(stream.pointee.acknowledged)
             stream.pointee.acknowledged = 0
+            stream.pointee.progress = latest
         case .writable(let stream):
             if hears(stream) { events.append(.writable(StreamID(stream))) }
         case .stopReading(let id, let code):
@@ -149,7 +150,7 @@ extension HTTP3Connection {
 
     /// Counts a stream that the peer gave up; false where it was one too many and the connection has ended.
     private func countReset() -> Bool {
-        guard !resets.take(advance(to: Instant(nanoseconds: 0))) else { return true }
+        guard !resets.take(latest) else { return true }
         let error = ConnectionError(.limitExceeded, "the peer reset too many streams")
         close(code: UInt64(NGHTTP3_H3_EXCESSIVE_LOAD), error)
         return false

@@ -46,7 +46,7 @@ extension HTTP3Connection {
         stream.pointee.applicationEnded = true
         discardBody(of: stream)
         releaseIfOver(stream)
-        closeIfDrained(now: advance(to: Instant(nanoseconds: 0)))
+        closeIfDrained(now: latest)
     }
 
     // MARK: Heads
@@ -84,6 +84,10 @@ extension HTTP3Connection {
 
     private func queueBody(_ http: OpaquePointer, _ stream: ConnectionSink.StreamRef, _ bytes: Bytes, end: Bool) {
         guard stream.pointee.headSubmitted, !stream.pointee.bodyEnded else { return }
+        if stream.pointee.body.held == 0 {
+            stream.pointee.progress = latest
+            watchForStalls(within: .seconds(limits.sendStallTimeout))
+        }
         stream.pointee.body.append(bytes)
         stream.pointee.bodyEnded = end
         if stream.pointee.body.waiting > limits.streamSendHighWater { stream.pointee.isAboveHighWater = true }

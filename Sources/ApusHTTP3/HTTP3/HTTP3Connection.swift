@@ -28,7 +28,11 @@ package final class HTTP3Connection {
     /// The IDs under which datagrams reach this connection.
     var identifiers: [ConnectionID]
     /// The latest time that ngtcp2 has seen: it must never go back.
-    private var latest: Instant
+    private(set) var latest: Instant
+    /// When streams are next looked at for one that the peer has let stand; nil while none could be.
+    var stallCheck: Instant?
+    /// How many request heads had begun when that was last set.
+    private var streamsSeen = 0
 
     var events = EventQueue()
     var credit: ReceiveCredit
@@ -115,6 +119,10 @@ package final class HTTP3Connection {
         isExhausted = false
         let status = quic.read(datagram, local: local, remote: remote, ecn: ecn, now: now)
         settle()
+        if sink.pointee.streamsBegun != streamsSeen {
+            streamsSeen = sink.pointee.streamsBegun
+            watchForStalls(within: .seconds(limits.headTimeout))
+        }
         if status != 0 { fail(status, now: now) }
     }
 
@@ -124,6 +132,7 @@ package final class HTTP3Connection {
         let now = advance(to: now)
         isExhausted = false
         continueShutdown(now: now)
+        checkStalls(now: now)
         guard disposition == .open, ngtcp2_conn_get_expiry(quic.handle) <= now.nanoseconds else { return }
         let status = ngtcp2_conn_handle_expiry(quic.handle, now.nanoseconds)
         settle()
@@ -135,6 +144,7 @@ package final class HTTP3Connection {
         guard let quic else { return nil }
         var expiry = ngtcp2_conn_get_expiry(quic.handle)
         if case .noticed(let next) = shutdownStep { expiry = min(expiry, next.nanoseconds) }
+        if let stallCheck { expiry = min(expiry, stallCheck.nanoseconds) }
         return expiry == .max ? nil : Instant(nanoseconds: expiry)
     }
 

@@ -55,6 +55,8 @@ struct HTTP3Stream {
     var isGivenUp = false
 
     // MARK: Life
+    /// When the peer last took a byte of the response, or its sending began; before that, when the head was seen.
+    var progress = Instant(nanoseconds: 0)
     /// The application was told that the stream is lost; it hears no more of it.
     var resetDelivered = false
     /// The application's task is over.
@@ -62,13 +64,12 @@ struct HTTP3Stream {
     /// Both halves are over and nghttp3 has forgotten the stream.
     var isClosed = false
 
-    /// Makes a used stream as good as new, keeping its memory.
-    mutating func prepare(_ id: Int64) {
-        body.removeAll()
+    /// Makes a used stream as good as new, but for the memory of its queue.
+    mutating func clear() {
         var queue = BodyQueue()
         swap(&queue, &body)
+        queue.removeAll()
         self = HTTP3Stream()
         swap(&queue, &body)
-        self.id = id
     }
 }

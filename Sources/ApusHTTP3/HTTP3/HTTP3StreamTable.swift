@@ -23,7 +23,7 @@ struct HTTP3StreamTable {
     mutating func open(_ id: Int64) -> Ref {
         if (count + 1) * 2 > slots.count { grow() }
         let stream = pool.popLast() ?? Self.allocate()
-        stream.pointee.prepare(id)
+        stream.pointee.id = id
         insert(stream)
         count += 1
         return stream
@@ -40,7 +40,7 @@ struct HTTP3StreamTable {
         count -= 1
         closeGap(hole)
         if pool.count < HTTP3Constants.pooledStreams {
-            stream.pointee.prepare(-1)
+            stream.pointee.clear()
             pool.append(stream)
         } else {
             Self.free(stream)

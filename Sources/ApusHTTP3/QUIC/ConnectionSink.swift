@@ -55,6 +55,8 @@ struct ConnectionSink {
     /// Body bytes that no event carries yet; the connection's receive window bounds them.
     var arena: [UInt8] = []
     var streams = HTTP3StreamTable()
+    /// How many request heads have begun.
+    var streamsBegun = 0
     /// How often a stream had nothing to give when the library asked.
     var emptyReads = 0
 

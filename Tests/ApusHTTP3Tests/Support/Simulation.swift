@@ -96,6 +96,14 @@ final class Simulation {
 
     // MARK: Time
 
+    /// Lets time pass while the client asks for something small every second.
+    func keepAlive(_ client: TestClient, for seconds: Int) {
+        for _ in 0..<seconds {
+            client.request()
+            run(for: 1)
+        }
+    }
+
     /// Does something at a later time.
     func after(_ seconds: Double, _ action: @escaping () -> Void) {
         actions.append((now + .seconds(seconds), action))

@@ -46,7 +46,7 @@ final class TestClient {
     private var tls: gnutls_session_t?
     private var credentials: gnutls_certificate_credentials_t?
     private let reference: UnsafeMutablePointer<ngtcp2_crypto_conn_ref>
-    let local: SocketAddress
+    private(set) var local: SocketAddress
     let remote: SocketAddress
     let options: Options
 
@@ -303,6 +303,73 @@ final class TestClient {
         ngtcp2_conn_shutdown_stream_read(quic, 0, id, code)
     }
 
+    /// Goes on from another address.
+    func migrate(to address: SocketAddress, now: Instant) {
+        local = address
+        withPath { path in
+            let status = ngtcp2_conn_initiate_migration(quic, path, now.nanoseconds)
+            precondition(status == 0, "the client may migrate")
+        }
+    }
+
+    /// Puts bytes on a stream of their own, past nghttp3.
+    func sendRaw(_ bytes: [UInt8], bidirectional: Bool, fin: Bool) {
+        var id: Int64 = -1
+        if bidirectional {
+            ngtcp2_conn_open_bidi_stream(quic, &id, nil)
+            requests += 1
+        } else {
+            ngtcp2_conn_open_uni_stream(quic, &id, nil)
+        }
+        guard id >= 0 else { return }
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
+        kept.append(memory)
+        for (index, byte) in bytes.enumerated() { memory[index] = byte }
+        raw.append(Raw(id: id, memory: memory, count: bytes.count, fin: fin))
+    }
+
+    private struct Raw {
+        let id: Int64
+        var memory: UnsafeMutablePointer<UInt8>
+        var count: Int
+        let fin: Bool
+    }
+
+    private var raw: [Raw] = []
+
+    /// Writes a packet of raw streams; nil where there are none.
+    private func nextRawPacket(_ now: Instant) -> [UInt8]? {
+        while let next = raw.first {
+            var buffer = [UInt8](repeating: 0, count: 1452)
+            var info = ngtcp2_pkt_info()
+            var vector = ngtcp2_vec(base: next.memory, len: next.count)
+            var taken: ngtcp2_ssize = -1
+            let flags = UInt32(next.fin ? NGTCP2_WRITE_STREAM_FLAG_FIN : NGTCP2_WRITE_STREAM_FLAG_NONE)
+            let written = ngtcp2_conn_writev_stream_versioned(
+                quic,
+                nil,
+                NGTCP2_PKT_INFO_VERSION,
+                &info,
+                &buffer,
+                buffer.count,
+                &taken,
+                flags,
+                next.id,
+                &vector,
+                1,
+                now.nanoseconds
+            )
+            if taken >= 0 {
+                raw[0].memory += taken
+                raw[0].count -= taken
+            }
+            if raw[0].count == 0 || written < 0 { raw.removeFirst() }
+            guard written >= 0 else { continue }
+            return written == 0 ? nil : Array(buffer[0..<written])
+        }
+        return nil
+    }
+
     /// Opens a stream's window by what has arrived on it.
     func consume(_ id: Int64) {
         let count = responses[id]?.unconsumed ?? 0
@@ -394,7 +461,7 @@ final class TestClient {
         var packets: [[UInt8]] = []
         var storage = ngtcp2_path_storage()
         ngtcp2_path_storage_zero(&storage)
-        while packets.count < 1000, let packet = nextPacket(now) {
+        while packets.count < 1000, let packet = nextRawPacket(now) ?? nextPacket(now) {
             packets.append(packet)
         }
         ngtcp2_conn_update_pkt_tx_time(quic, now.nanoseconds)

@@ -118,6 +118,45 @@ import Testing
         #expect(client.responses[id]?.trailers == ["x-sum": "42", "x-end": "yes"])
     }
 
+    @Test func aRequestMayArriveInAnyPieces() throws {
+        var body = Bytes()
+        var trailers: Headers?
+        var requests = 0
+        var ends = 0
+        let simulation = try Simulation { simulation, connection, event in
+            switch event {
+            case .request(_, let head):
+                requests += 1
+                #expect(head.method == "POST" && head.target == "/" && head.headers == ["host": "localhost"])
+            case .body(_, let bytes): body = Bytes(joining: [body, bytes], count: body.count + bytes.count)
+            case .end(let id, let fields):
+                ends += 1
+                trailers = fields
+                simulation.answer(connection, id, "done")
+            default: Issue.record("nothing else happens")
+            }
+        }
+        // HEADERS with :method POST, :scheme https, :authority localhost and :path /; DATA; HEADERS with a trailer.
+        let head: [UInt8] = [0, 0, 0xd4, 0xd7, 0x50, 9] + Array("localhost".utf8) + [0xc1]
+        let trailer: [UInt8] = [0, 0, 0x23] + Array("x-a".utf8) + [1] + Array("b".utf8)
+        let request =
+            [1, UInt8(head.count)] + head + [0, 5] + Array("hello".utf8) + [1, UInt8(trailer.count)] + trailer
+        let client = simulation.connect()
+        let first = client.request("POST", "/", upload: .init())
+        #expect(simulation.run { client.responses[first]?.ended == true })
+        for cut in 0...request.count {
+            body = Bytes()
+            trailers = nil
+            let id = client.sendRaw(Array(request[..<cut]), fin: false)
+            simulation.run(for: 0.05)
+            client.sendRaw(Array(request[cut...]), on: id, fin: true)
+            #expect(simulation.run(for: 1) { ends == cut + 2 })
+            #expect(body == "hello")
+            #expect(trailers == ["x-a": "b"])
+        }
+        #expect(requests == request.count + 2)
+    }
+
     @Test func aHundredRequestsRunInParallel() throws {
         var waiting: [(HTTP3Connection, StreamID)] = []
         let simulation = try Simulation { simulation, connection, event in
@@ -149,12 +188,12 @@ import Testing
         client.request()
         #expect(simulation.run { client.isOver })
         // RFC 9001 §8.1: TLS alert no_application_protocol (120).
-        #expect(client.serverCloseCode == 0x100 + 120)
+        #expect(client.serverCloseCode == code(0x100 + 120))
         #expect(simulation.ended.first?.disposition == .abort)
         #expect(simulation.ended.first?.connectionError?.kind == .protocolViolation)
     }
 
-    @Test func aTicketResumesNothingElseButIsSent() throws {
+    @Test func theClientGetsATicketToResumeWith() throws {
         let simulation = try Simulation()
         let client = simulation.connect()
         let id = client.request()

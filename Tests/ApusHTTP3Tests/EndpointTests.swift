@@ -128,7 +128,7 @@ import Testing
         let third = simulation.connect()
         third.request()
         #expect(simulation.run { third.isOver })
-        #expect(third.serverCloseCode == UInt64(NGTCP2_CONNECTION_REFUSED))
+        #expect(third.serverCloseCode == code(NGTCP2_CONNECTION_REFUSED))
         #expect(simulation.endpoint.connectionCount == 2)
     }
 
@@ -325,12 +325,12 @@ import Testing
         let newcomer = simulation.connect()
         newcomer.request()
         #expect(simulation.run { newcomer.isOver })
-        #expect(newcomer.serverCloseCode == UInt64(NGTCP2_CONNECTION_REFUSED))
+        #expect(newcomer.serverCloseCode == code(NGTCP2_CONNECTION_REFUSED))
         let (connection, stream) = try #require(server)
         simulation.answer(connection, stream, "whole")
         #expect(simulation.run { client.isOver })
         #expect(client.responses[slow]?.body == Array("whole".utf8))
-        #expect(client.serverCloseCode == UInt64(NGHTTP3_H3_NO_ERROR))
+        #expect(client.serverCloseCode == code(NGHTTP3_H3_NO_ERROR))
         #expect(connection.disposition == .close)
         #expect(connection.connectionError == nil)
     }
@@ -341,7 +341,7 @@ import Testing
         simulation.run(for: 1)
         simulation.endpoint.shutdown(now: simulation.now)
         #expect(simulation.run(for: 3) { client.isOver })
-        #expect(client.serverCloseCode == UInt64(NGHTTP3_H3_NO_ERROR))
+        #expect(client.serverCloseCode == code(NGHTTP3_H3_NO_ERROR))
         #expect(simulation.endpoint.connectionCount == 0)
     }
 

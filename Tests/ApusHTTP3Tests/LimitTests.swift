@@ -70,7 +70,7 @@ import Testing
         let (same, _) = try status(fields: ["host": "LOCALHOST"])
         #expect(same?.status == 200)
         let (other, requests) = try status(fields: ["host": "elsewhere"])
-        #expect(other?.closeCode == UInt64(NGHTTP3_H3_MESSAGE_ERROR))
+        #expect(other?.closeCode == code(NGHTTP3_H3_MESSAGE_ERROR))
         #expect(requests == 0)
     }
 
@@ -128,7 +128,7 @@ import Testing
         #expect(resets.isEmpty)
         simulation.keepAlive(client, for: 4)
         #expect(resets == [.excessiveLoad])
-        #expect(client.responses[large]?.resetCode == UInt64(NGHTTP3_H3_EXCESSIVE_LOAD))
+        #expect(client.responses[large]?.resetCode == code(NGHTTP3_H3_EXCESSIVE_LOAD))
         #expect(!client.isOver)
     }
 
@@ -151,6 +151,6 @@ import Testing
         #expect(simulation.run { client.responses[fits]?.ended == true && !resets.isEmpty })
         #expect(client.responses[fits]?.trailers?.count == 10)
         #expect(resets == [.excessiveLoad])
-        #expect(simulation.run { client.responses[exceeds]?.closeCode == UInt64(NGHTTP3_H3_EXCESSIVE_LOAD) })
+        #expect(simulation.run { client.responses[exceeds]?.closeCode == code(NGHTTP3_H3_EXCESSIVE_LOAD) })
     }
 }

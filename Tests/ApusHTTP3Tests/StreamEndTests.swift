@@ -93,7 +93,7 @@ import Testing
         let client = simulation.connect()
         let id = client.request()
         #expect(simulation.run { client.responses[id]?.resetCode != nil })
-        #expect(client.responses[id]?.resetCode == UInt64(NGHTTP3_H3_INTERNAL_ERROR))
+        #expect(client.responses[id]?.resetCode == code(NGHTTP3_H3_INTERNAL_ERROR))
         #expect(client.responses[id]?.ended == false)
         #expect(simulation.run { simulation.connections.first?.openStreams == 0 })
     }
@@ -111,7 +111,7 @@ import Testing
         #expect(client.responses[id]?.status == 413)
         #expect(client.responses[id]?.body == Array("too much".utf8))
         #expect(simulation.run { simulation.connections.first?.openStreams == 0 })
-        #expect(simulation.run { client.responses[id]?.closeCode == UInt64(NGHTTP3_H3_NO_ERROR) })
+        #expect(simulation.run { client.responses[id]?.closeCode == code(NGHTTP3_H3_NO_ERROR) })
         #expect((client.uploads[id]?.offered ?? 0) < 1_000_000)
         // The connection is as good as new.
         let next = client.request()
@@ -155,7 +155,7 @@ import Testing
         simulation.run(for: 0.015)
         #expect(client.isOver == (count > 50))
         if count > 50 {
-            #expect(client.serverCloseCode == UInt64(NGHTTP3_H3_EXCESSIVE_LOAD))
+            #expect(client.serverCloseCode == code(NGHTTP3_H3_EXCESSIVE_LOAD))
             #expect(simulation.ended.first?.connectionError?.kind == .limitExceeded)
         }
         #expect(recorder.resets.count == count)
@@ -183,7 +183,7 @@ import Testing
         let id = client.request("POST", "/", fields: ["content-length": length], upload: upload)
         #expect(simulation.run { recorder.resets.count == 1 })
         #expect(recorder.resets == [.malformed])
-        #expect(simulation.run { client.responses[id]?.closeCode == UInt64(NGHTTP3_H3_MESSAGE_ERROR) })
+        #expect(simulation.run { client.responses[id]?.closeCode == code(NGHTTP3_H3_MESSAGE_ERROR) })
         // One request's error is not its siblings'.
         client.request()
         #expect(simulation.run { recorder.requests.count == 2 })

@@ -69,11 +69,7 @@ final class TestClient {
     var isOver: Bool { failure != 0 }
 
     /// Whether the server has sent a session ticket.
-    var hasTicket: Bool {
-        var data = gnutls_datum_t()
-        guard gnutls_session_get_data2(tls, &data) == 0 else { return false }
-        return gnutls_session_get_flags(tls) & GNUTLS_SFLAGS_SESSION_TICKET.rawValue != 0
-    }
+    var hasTicket: Bool { gnutls_session_get_flags(tls) & GNUTLS_SFLAGS_SESSION_TICKET.rawValue != 0 }
 
     init(local: SocketAddress, remote: SocketAddress, now: Instant, options: Options = Options()) {
         self.local = local
@@ -312,21 +308,33 @@ final class TestClient {
         }
     }
 
-    /// Puts bytes on a stream of their own, past nghttp3.
-    func sendRaw(_ bytes: [UInt8], bidirectional: Bool, fin: Bool) {
-        var id: Int64 = -1
-        if bidirectional {
-            ngtcp2_conn_open_bidi_stream(quic, &id, nil)
-            requests += 1
-        } else {
-            ngtcp2_conn_open_uni_stream(quic, &id, nil)
-        }
-        guard id >= 0 else { return }
+    /// Puts bytes on a stream past nghttp3: on one of their own, or on one that was begun so.
+    @discardableResult
+    func sendRaw(_ bytes: [UInt8], bidirectional: Bool = true, on stream: Int64? = nil, fin: Bool) -> Int64 {
+        let id = stream ?? openRaw(bidirectional)
+        guard id >= 0 else { return id }
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, bytes.count))
         kept.append(memory)
         for (index, byte) in bytes.enumerated() { memory[index] = byte }
         raw.append(Raw(id: id, memory: memory, count: bytes.count, fin: fin))
+        return id
     }
+
+    private func openRaw(_ bidirectional: Bool) -> Int64 {
+        var id: Int64 = -1
+        guard bidirectional else {
+            ngtcp2_conn_open_uni_stream(quic, &id, nil)
+            return id
+        }
+        if ngtcp2_conn_open_bidi_stream(quic, &id, nil) == 0 {
+            requests += 1
+            rawStreams.insert(id)
+        }
+        return id
+    }
+
+    /// Requests that nghttp3 does not know of; what comes back on them is not looked at.
+    private var rawStreams: Set<Int64> = []
 
     private struct Raw {
         let id: Int64
@@ -406,6 +414,7 @@ final class TestClient {
     }
 
     func receiveStream(_ id: Int64, _ data: UnsafeBufferPointer<UInt8>, fin: Bool) -> Int32 {
+        guard !rawStreams.contains(id) else { return 0 }
         let count = nghttp3_conn_read_stream(http, id, data.baseAddress, data.count, fin ? 1 : 0)
         guard count >= 0 else { return NGTCP2_ERR_CALLBACK_FAILURE }
         ngtcp2_conn_extend_max_stream_offset(quic, id, UInt64(count))
@@ -543,4 +552,9 @@ final class TestClient {
         guard failure == NGTCP2_ERR_DRAINING, let error = ngtcp2_conn_get_ccerr(quic) else { return nil }
         return error.pointee.error_code
     }
+}
+
+/// An error code as the client reports it.
+func code(_ value: some BinaryInteger) -> UInt64? {
+    UInt64(exactly: value)
 }

@@ -1,0 +1,120 @@
+"""HTTP/3: sixteen of ngtcp2's clients at a time."""
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+import subprocess
+import time
+
+from lib.report import Failure
+
+from .load import CONNECTIONS, GRACE, Latency, Outcome
+from .process import pinned
+
+LEAST = 0.5
+"""Seconds that tell a rate: less is the handshakes'."""
+
+
+class QuicClients:
+    """Each has as many streams open as the server allows, which is a hundred with the servers here, and opens the next one
+    when one ends. A quiet client says nothing when all of its requests ended, and says what happened otherwise."""
+
+    describes = f"{CONNECTIONS} of ngtcp2's clients, MTU 1500"
+
+    def __init__(self, world, core, network):
+        self.program = world.tool("gtlsclient", "ngtcp2-client, from backports")
+        self.core, self.network = core, network
+        self.logs = world.path("qlog")
+        self.each = None
+        """Requests a client that last about a second."""
+
+    def warm_up(self, target):
+        count = 50
+        outcome = self.clients(target, count, 10)
+        while outcome.seconds < LEAST:
+            count *= 4
+            outcome = self.clients(target, count, 10)
+        self.each = max(1, int(count / outcome.seconds))
+
+    def run(self, target, seconds):
+        outcome = self.clients(target, self.each * seconds, seconds)
+        self.each = max(1, int(outcome.requests / CONNECTIONS / outcome.seconds))
+        return outcome
+
+    def clients(self, target, count, seconds, *more):
+        options = ["--quiet", f"--nstreams={count}", "--exit-on-all-streams-close", "--handshake-timeout=10s", *more]
+        command = [self.program, *options, "127.0.0.1", str(target.port), target.url]
+        began = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            running = [stack.enter_context(Client(pinned(self.core, self.network.inside(command))))
+                       for _ in range(CONNECTIONS)]
+            # Their number was chosen for the server's idle rate: allow for half of that.
+            deadline = began + 2 * seconds + GRACE
+            for client in running:
+                client.finish(deadline - time.monotonic())
+        return Outcome(count * CONNECTIONS, time.monotonic() - began)
+
+    def latency(self, target, outcome):
+        """From about half a second of its own, of which the clients write a log."""
+        shutil.rmtree(self.logs, ignore_errors=True)
+        os.makedirs(self.logs)
+        count = max(1, self.each // 2)
+        self.clients(target, count, 1, f"--qlog-dir={self.logs}")
+        times = [each for log in glob.glob(f"{self.logs}/*") for each in request_times(log)]
+        if len(times) != count * CONNECTIONS:
+            raise Failure(f"{len(times)} of {count * CONNECTIONS} requests have an answer in the clients' logs")
+        return Latency.of(each for each in times if each is not None)
+
+
+class Client:
+    def __init__(self, command):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def finish(self, seconds):
+        try:
+            said, _ = self.process.communicate(timeout=max(0, seconds))
+        except subprocess.TimeoutExpired:
+            raise Failure("ngtcp2's clients were not done in time") from None
+        if said or self.process.returncode:
+            last = said.decode("utf-8", "replace").strip().splitlines()[-1:] or [""]
+            raise Failure(f"ngtcp2's client ended with exit code {self.process.returncode} {last[0]}")
+
+
+def request_times(log):
+    """Milliseconds from the first byte of each request to the last one of its response; None where that is not known."""
+    sent, ended = {}, {}
+    for name, time_of_it, frame in stream_frames(log):
+        if name == "transport:packet_sent":
+            sent.setdefault(frame["stream_id"], time_of_it)
+        elif frame.get("fin"):
+            ended.setdefault(frame["stream_id"], time_of_it)
+    # The client leaves packets of very many frames out of its log. Streams are opened in order and many at a time, so one that
+    # is missing was opened together with the next one that is there.
+    began = None
+    for stream in sorted(ended, reverse=True):
+        began = sent.get(stream, began)
+        yield None if began is None or began > ended[stream] else ended[stream] - began
+
+
+def stream_frames(log):
+    with open(log) as lines:
+        for line in lines:
+            if '"frame_type":"stream"' not in line:
+                continue
+            event = json.loads(line.lstrip("\x1e"))
+            for frame in event["data"]["frames"]:
+                # RFC 9000 §2.1: the client's bidirectional streams, which carry the requests.
+                if frame["frame_type"] == "stream" and frame["stream_id"] % 4 == 0:
+                    yield event["name"], event["time"], frame

@@ -1,0 +1,49 @@
+"""Apus, and Hummingbird."""
+
+import os
+import subprocess
+import sys
+
+from lib.protocols import EVERY, H1, H1_TLS, H2, H2C
+from lib.report import Skipped
+from lib.world import HERE, ROOT
+
+from .peer import Peer
+
+
+class Apus(Peer):
+    name = "apus"
+    protocols = EVERY
+
+    def prepare(self, protocol):
+        if not os.path.exists(self.world.apus):
+            raise Skipped(f"{os.path.relpath(self.world.apus, ROOT)} is not built: swift build -c release")
+
+    def command(self, protocol, port, app="hello"):
+        tls = ["--certfile", self.tls[0], "--keyfile", self.tls[1]] if protocol.secure else []
+        return [self.world.apus, "serve", app, "--bind", f"127.0.0.1:{port}", "--no-access-log", *tls]
+
+
+class Hummingbird(Peer):
+    """A package of its own, for whose build the user has to ask: it takes minutes."""
+
+    name = "hummingbird"
+    protocols = (H1, H1_TLS, H2, H2C)
+    package = f"{HERE}/Hummingbird"
+    program = f"{package}/.build/release/hummingbird-hello"
+    build = False
+
+    def prepare(self, protocol):
+        if os.path.exists(self.program):
+            return
+        if not self.build:
+            raise Skipped("it is not built: --peers all does that, and takes minutes")
+        print("building Hummingbird", file=sys.stderr, flush=True)
+        done = subprocess.run(
+            ["swift", "build", "-c", "release", "--package-path", self.package], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise Skipped(f"it does not build: {(done.stderr or done.stdout).strip()[-300:]}")
+
+    def command(self, protocol, port):
+        return [self.program, protocol.name, str(port), *self.tls]

@@ -27,21 +27,29 @@ class QuicClients:
         self.program = world.tool("gtlsclient", "ngtcp2-client, from backports")
         self.core, self.network = core, network
         self.logs = world.path("qlog")
-        self.each = None
+        self.start = 0.0
+        """Seconds until all clients are connected."""
+        self.each = 1
         """Requests a client that last about a second."""
 
     def warm_up(self, target):
+        self.start = self.clients(target, 1, 10)
         count = 50
-        outcome = self.clients(target, count, 10)
+        outcome = self.requests(target, count, 10)
         while outcome.seconds < LEAST:
             count *= 4
-            outcome = self.clients(target, count, 10)
+            outcome = self.requests(target, count, 10)
         self.each = max(1, int(count / outcome.seconds))
 
     def run(self, target, seconds):
-        outcome = self.clients(target, self.each * seconds, seconds)
+        outcome = self.requests(target, self.each * seconds, seconds)
         self.each = max(1, int(outcome.requests / CONNECTIONS / outcome.seconds))
         return outcome
+
+    def requests(self, target, count, seconds, *more):
+        """The clients' start, of which most is their own, is not the server's time."""
+        elapsed = self.clients(target, count, seconds, *more)
+        return Outcome(count * CONNECTIONS, max(elapsed - self.start, elapsed / 10))
 
     def clients(self, target, count, seconds, *more):
         options = ["--quiet", f"--nstreams={count}", "--exit-on-all-streams-close", "--handshake-timeout=10s", *more]
@@ -54,16 +62,17 @@ class QuicClients:
             deadline = began + 2 * seconds + GRACE
             for client in running:
                 client.finish(deadline - time.monotonic())
-        return Outcome(count * CONNECTIONS, time.monotonic() - began)
+        return time.monotonic() - began
 
     def latency(self, target, outcome):
-        """From about half a second of its own, of which the clients write a log."""
+        """From about half a second of its own, of which the clients write a log, in whole milliseconds. Packets of very
+        many frames are missing from it."""
         shutil.rmtree(self.logs, ignore_errors=True)
         os.makedirs(self.logs)
         count = max(1, self.each // 2)
         self.clients(target, count, 1, f"--qlog-dir={self.logs}")
         times = [each for log in glob.glob(f"{self.logs}/*") for each in request_times(log)]
-        if len(times) != count * CONNECTIONS:
+        if len(times) < count * CONNECTIONS / 2:
             raise Failure(f"{len(times)} of {count * CONNECTIONS} requests have an answer in the clients' logs")
         return Latency.of(each for each in times if each is not None)
 
@@ -100,8 +109,7 @@ def request_times(log):
             sent.setdefault(frame["stream_id"], time_of_it)
         elif frame.get("fin"):
             ended.setdefault(frame["stream_id"], time_of_it)
-    # The client leaves packets of very many frames out of its log. Streams are opened in order and many at a time, so one that
-    # is missing was opened together with the next one that is there.
+    # Streams are opened in order and many at a time: one that is missing was opened together with the next one that is there.
     began = None
     for stream in sorted(ended, reverse=True):
         began = sent.get(stream, began)

@@ -1,12 +1,10 @@
 """Servers written in C. Where one serves only files, it is a file of 13 bytes."""
 
 import os
-import subprocess
 
 from lib.protocols import H1, H1_TLS, H2, H2C, H3, ON_TCP
-from lib.report import Skipped
-from lib.world import HERE
 
+from .fetch import fetched
 from .peer import BODY, Peer
 
 MANY = 1_000_000_000
@@ -19,13 +17,7 @@ class Nginx(Peer):
     protocols = (*ON_TCP, H3)
 
     def prepare(self, protocol):
-        if protocol is not H3:
-            self.program = self.world.tool("nginx", "nginx-light")
-            return
-        fetched = subprocess.run([f"{HERE}/bench/fetch-nginx"], capture_output=True, text=True)
-        if fetched.returncode:
-            raise Skipped((fetched.stderr.strip().splitlines() or ["no nginx with HTTP/3"])[-1])
-        self.program = fetched.stdout.strip()
+        self.program = fetched("bench/fetch-nginx") if protocol is H3 else self.world.tool("nginx", "nginx-light")
 
     def command(self, protocol, port):
         configuration = self.file("nginx.conf", self.configuration(protocol, port))

@@ -53,7 +53,8 @@ def await_answer(process, target, network, world, seconds=20):
 
 
 def ask_over_tcp(target, network, world):
-    command = ["curl", "--silent", "--insecure", "--max-time", "3", *target.protocol.flags, target.url]
+    curl = world.tool("curl", "curl")
+    command = [curl, "--disable", "--noproxy", "*", "--silent", "--insecure", "--max-time", "3", *target.protocol.flags, target.url]
     return subprocess.run(network.inside(command), stdin=subprocess.DEVNULL, capture_output=True).stdout
 
 
@@ -61,10 +62,11 @@ def ask_over_quic(target, network, world):
     """ngtcp2's client saves what it gets under the last part of the path."""
     options = ["--quiet", "--handshake-timeout=1s", "--timeout=3s", "--exit-on-all-streams-close"]
     options.append(f"--download={world.folder}")
+    client = world.tool("gtlsclient", "ngtcp2-client, from backports")
     saved = world.path(target.path.strip("/") or "index.html")
     if os.path.exists(saved):
         os.unlink(saved)
-    command = network.inside(["gtlsclient", *options, "127.0.0.1", str(target.port), target.url])
+    command = network.inside([client, *options, "127.0.0.1", str(target.port), target.url])
     try:
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=6)
         with open(saved, "rb") as body:

@@ -6,6 +6,7 @@ from lib.protocols import H3
 from lib.report import Failure
 from lib.server import MIB
 
+from .fetch import fetched
 from .load import CONNECTIONS, HTTP1_CONNECTIONS, STREAMS
 
 GIB = 1024 * MIB
@@ -61,7 +62,7 @@ class Body:
         return f"one body of {self.size / GIB:g} GiB"
 
     def clients(self, server):
-        program = self.world.fetch("curl3") if self.protocol is H3 else self.world.tool("curl", "curl")
+        program = fetched("fetch-curl") if self.protocol is H3 else self.world.tool("curl", "curl")
         quiet = ["--disable", "--silent", "--show-error", "--globoff", "--insecure", "--output", "/dev/null"]
         url = server.url(self.protocol, f"/?bytes={self.size}")
         return [[program, *quiet, "--write-out", "%{http_version} %{size_download}", *self.protocol.flags, url]]

@@ -39,9 +39,11 @@ class Hummingbird(Peer):
         if not self.build:
             raise Skipped("it is not built: --peers all does that, and takes minutes")
         print("building Hummingbird", file=sys.stderr, flush=True)
-        done = subprocess.run(
-            ["swift", "build", "-c", "release", "--package-path", self.package], capture_output=True, text=True
-        )
+        build = ["swift", "build", "-c", "release", "--package-path", self.package]
+        try:
+            done = subprocess.run(build, capture_output=True, text=True, timeout=1800)
+        except subprocess.TimeoutExpired:
+            raise Skipped("its build was not done after half an hour") from None
         if done.returncode:
             raise Skipped(f"it does not build: {(done.stderr or done.stdout).strip()[-300:]}")
 

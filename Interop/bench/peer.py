@@ -54,7 +54,8 @@ def await_answer(process, target, network, world, seconds=20):
 
 def ask_over_tcp(target, network, world):
     curl = world.tool("curl", "curl")
-    command = [curl, "--disable", "--noproxy", "*", "--silent", "--insecure", "--max-time", "3", *target.protocol.flags, target.url]
+    usual = ["--disable", "--noproxy", "*", "--silent", "--insecure", "--max-time", "3"]
+    command = [curl, *usual, *target.protocol.flags, target.url]
     return subprocess.run(network.inside(command), stdin=subprocess.DEVNULL, capture_output=True).stdout
 
 

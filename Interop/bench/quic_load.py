@@ -59,13 +59,15 @@ class QuicClients:
         command = [self.program, *options, "127.0.0.1", str(target.port), target.url]
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
-            running = [stack.enter_context(Client(pinned(self.core, self.network.inside(command))))
-                       for _ in range(CONNECTIONS)]
+            running = [stack.enter_context(self.client(command)) for _ in range(CONNECTIONS)]
             # Their number was chosen for the server's idle rate: allow for half of that.
             deadline = began + 2 * seconds + GRACE
             for client in running:
                 client.finish(deadline - time.monotonic())
         return time.monotonic() - began
+
+    def client(self, command):
+        return Client(pinned(self.core, self.network.inside(command)))
 
     def latency(self, target, outcome):
         """From about half a second of its own, of which the clients write a log, in whole milliseconds."""

@@ -59,7 +59,8 @@ def factor(ratio):
 def markdown(results):
     """A row for each peer, a column for each protocol, and how ours compares with the best."""
     names = sorted({name for each in results for name in each.samples}, key=lambda name: (name != OURS, name))
-    yield "| CPU µs a request (thousand requests a second) | " + " | ".join(TITLES[each.protocol] for each in results) + " | MiB |"
+    titles = " | ".join(TITLES[each.protocol] for each in results)
+    yield f"| CPU µs a request (thousand requests a second) | {titles} | MiB |"
     yield "|---|" + "--:|" * (len(results) + 1)
     for name in names:
         cells = [cell(each.samples.get(name)) for each in results]

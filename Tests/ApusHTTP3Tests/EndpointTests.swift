@@ -269,6 +269,16 @@ import Testing
         #expect(simulation.endpoint.table.count == 0)
     }
 
+    @Test func anIdleConnectionEndsWithoutAnError() throws {
+        let simulation = try Simulation()
+        let client = established(simulation)
+        simulation.network.intercept = { _, _ in nil }
+        #expect(simulation.run(for: 40) { !simulation.ended.isEmpty })
+        #expect(simulation.ended.first?.disposition == .close)
+        #expect(simulation.ended.first?.connectionError == nil)
+        #expect(simulation.run(for: 40) { client.isOver })
+    }
+
     @Test func aHandshakeThatDoesNotEndTimesOut() throws {
         var limits = Limits()
         limits.handshakeTimeout = 3

@@ -54,7 +54,9 @@ extension HTTP3Connection {
         case NGTCP2_ERR_DRAINING:
             endDrained(now)
         case NGTCP2_ERR_IDLE_CLOSE:
-            end(packet: [], period: nil, ConnectionError(.timeout, "the client was silent for too long"), now)
+            // A connection without requests ends so every day.
+            let error = hasUnfinishedStreams ? ConnectionError(.timeout, "the client fell silent in a request") : nil
+            end(packet: [], period: nil, error, now)
         case NGTCP2_ERR_DROP_CONN, NGTCP2_ERR_RETRY:
             end(packet: [], period: nil, ConnectionError(.protocolViolation, "the handshake was no QUIC"), now)
         default:
@@ -99,7 +101,9 @@ extension HTTP3Connection {
     private func endDrained(_ now: Instant) {
         guard let quic else { return }
         let peer = ngtcp2_conn_get_ccerr(quic.handle)?.pointee
-        let isOrderly = peer?.type == NGTCP2_CCERR_TYPE_APPLICATION && peer?.error_code == UInt64(NGHTTP3_H3_NO_ERROR)
+        let noError =
+            peer?.type == NGTCP2_CCERR_TYPE_APPLICATION ? UInt64(NGHTTP3_H3_NO_ERROR) : UInt64(NGTCP2_NO_ERROR)
+        let isOrderly = peer?.error_code == noError
         let code = String(peer?.error_code ?? 0, radix: 16)
         let error = isOrderly ? nil : ConnectionError(.peerGone, "the client closed with error 0x\(code)")
         end(packet: [], period: quic.closingPeriod, error, now)
@@ -119,6 +123,11 @@ extension HTTP3Connection {
         pendingFins = []
         loseStreams()
         endpoint.connectionEnded(self, packet: packet, addresses, until: period.map { now + $0 })
+    }
+
+    /// Whether an application is in the middle of a request.
+    private var hasUnfinishedStreams: Bool {
+        sink.pointee.streams.all.contains { hears($0) && !$0.pointee.finSent }
     }
 
     /// Tells every application that still waits that its client is gone.

@@ -46,7 +46,6 @@ extension HTTP3Connection {
         stream.pointee.applicationEnded = true
         discardBody(of: stream)
         releaseIfOver(stream)
-        closeIfDrained(now: latest)
     }
 
     // MARK: Heads

@@ -75,23 +75,9 @@ extension HTTP3Connection {
             var offer = Offer()
             let failure = nextOffer(&offer, quic, buffer)
             guard failure == 0 else { return failure }
-            let room = TransmitBuffer.capacity - train.length
-            var taken: ngtcp2_ssize = -1
-            let written = ngtcp2_conn_writev_stream_versioned(
-                quic.handle,
-                &buffer.path.pointee.path,
-                NGTCP2_PKT_INFO_VERSION,
-                buffer.packetInfo,
-                buffer.memory.baseAddress?.advanced(by: train.length).assumingMemoryBound(to: UInt8.self),
-                // The larger size leaves room for a probe of the path's MTU.
-                room >= largest ? largest : usual,
-                &taken,
-                UInt32(NGTCP2_WRITE_STREAM_FLAG_MORE) | (offer.fin != 0 ? UInt32(NGTCP2_WRITE_STREAM_FLAG_FIN) : 0),
-                offer.stream,
-                UnsafeRawPointer(buffer.vectors).assumingMemoryBound(to: ngtcp2_vec.self),
-                offer.vectors,
-                now.nanoseconds
-            )
+            // The larger size leaves room for a probe of the path's MTU.
+            let room = TransmitBuffer.capacity - train.length >= largest ? largest : usual
+            let (written, taken) = write(offer, quic, buffer, at: train.length, room: room, now)
             let outcome = settle(offer, written, taken)
             guard outcome >= 0 else { return outcome }
             if written < 0 { continue }
@@ -101,6 +87,37 @@ extension HTTP3Connection {
             }
             if add(written, to: &train, quic, buffer, usual: usual, quantum: quantum) { return 0 }
         }
+    }
+
+    /// Lets ngtcp2 put an offer into the packet at an offset of the buffer, or finish that packet.
+    ///
+    /// - Returns: The packet's size once it is finished, or a code; and how many of the offered bytes are in it.
+    private func write(
+        _ offer: Offer,
+        _ quic: QUICConnection,
+        _ buffer: TransmitBuffer,
+        at offset: Int,
+        room: Int,
+        _ now: Instant
+    ) -> (written: ngtcp2_ssize, taken: ngtcp2_ssize) {
+        var taken: ngtcp2_ssize = -1
+        let fin = offer.fin != 0 ? UInt32(NGTCP2_WRITE_STREAM_FLAG_FIN) : 0
+        let written = ngtcp2_conn_writev_stream_versioned(
+            quic.handle,
+            &buffer.path.pointee.path,
+            NGTCP2_PKT_INFO_VERSION,
+            buffer.packetInfo,
+            buffer.memory.baseAddress?.advanced(by: offset).assumingMemoryBound(to: UInt8.self),
+            room,
+            &taken,
+            UInt32(NGTCP2_WRITE_STREAM_FLAG_MORE) | fin,
+            offer.stream,
+            // The two libraries' vectors have the same members in the same order.
+            UnsafeRawPointer(buffer.vectors).assumingMemoryBound(to: ngtcp2_vec.self),
+            offer.vectors,
+            now.nanoseconds
+        )
+        return (written, taken)
     }
 
     // MARK: Offers

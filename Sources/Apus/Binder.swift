@@ -61,7 +61,10 @@ struct Binder {
                 keyPassword: tls.keyPassword
             )
         )
-        server.applicationProtocols = tcpProtocols.reversed().map { $0 == .http2 ? .http2 : .http11 }
+        server.applicationProtocols = tcpProtocols.reversed()
+            .flatMap { version -> [ApplicationProtocol] in
+                version == .http2 ? [.http2] : [.http11, .http10]
+            }
         let context: TLSContext
         do {
             context = try TLSContext(configuration: server)

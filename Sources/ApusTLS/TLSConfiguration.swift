@@ -33,7 +33,7 @@ package struct TLSConfiguration: Sendable {
     package let role: Role
     package var identity: Identity?
     /// By preference; where a server's client offers none of them, the handshake fails.
-    package var applicationProtocols: [ApplicationProtocol] = [.http2, .http11]
+    package var applicationProtocols: [ApplicationProtocol] = [.http2, .http11, .http10]
     package var minimumVersion: TLSVersion = .tls12
     package var maximumVersion: TLSVersion = .tls13
     package var peerVerification: PeerVerification
@@ -65,6 +65,7 @@ package enum TLSVersion: UInt16, Sendable {
 
 /// A protocol that ALPN can agree on, by its registered name (RFC 7301 §6).
 package enum ApplicationProtocol: String, Sendable {
+    case http10 = "http/1.0"
     case http11 = "http/1.1"
     case http2 = "h2"
 }

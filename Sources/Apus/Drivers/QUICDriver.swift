@@ -61,7 +61,10 @@ final class QUICDriver {
             // Nothing but the assignment below ever sets a context.
             return unsafeDowncast(context, to: QUICConnectionDriver.self)
         }
-        guard connection.disposition == .open else { return nil }
+        guard connection.disposition == .open else {
+            if let error = connection.connectionError { worker.logger.info("a client over QUIC: \(error)") }
+            return nil
+        }
         let driver = QUICConnectionDriver(connection: connection, driver: self, worker: worker)
         connection.context = driver
         worker.add(driver)

@@ -77,6 +77,7 @@ extension TCPDriver {
         } else {
             writeCiphertext()
         }
-        close()
+        clientLeft()
+        linger()
     }
 }

@@ -23,6 +23,8 @@ final class TCPDriver: ConnectionDriver {
 
     /// Socket reads and writes of one connection in a turn, before the others have theirs.
     private static let maxRoundsPerTurn = 16
+    /// What a draining server waits for a handshake, or for a peer's FIN.
+    private static let drainPatience = TimeSpan.milliseconds(250)
 
     let socket: TCPSocket
     let listener: ListenerContext
@@ -35,7 +37,9 @@ final class TCPDriver: ConnectionDriver {
     private var peerHasLeft = false
     private var inputHasEnded = false
     private let timer: LoopTimer
-    private let handshakeDeadline: Instant
+    private var handshakeDeadline: Instant
+    /// Whether the server drains: what is asked still is the last.
+    private var isDraining = false
     /// When the peer must have taken something of the output that waits; nil while none waits.
     private var stallDeadline: Instant?
 
@@ -96,13 +100,21 @@ final class TCPDriver: ConnectionDriver {
     }
 
     override func shutdown() {
-        guard case .serving(let connection) = stage else {
+        isDraining = true
+        // A connection that the kernel accepted for us may have its request in the socket.
+        isReadable = true
+        read()
+        switch stage {
+        case .serving(let connection):
+            connection.shutdown(now: now)
+        case .handshaking:
+            handshakeDeadline = min(handshakeDeadline, now + Self.drainPatience)
+        case .lingering:
+            stage = .lingering(until: now + Self.drainPatience)
+        case .detecting, .closed:
             // Nothing was asked yet: nobody is harmed.
-            if case .lingering = stage { return }
             close()
-            return
         }
-        connection.shutdown(now: now)
         scheduleFlush()
     }
 
@@ -178,6 +190,7 @@ final class TCPDriver: ConnectionDriver {
         guard case .serving(let connection) = stage else { return }
         connection.receive(bytes, now: now)
         drainEvents()
+        if isDraining { connection.shutdown(now: now) }
     }
 
     /// RFC 9113 §3.3: HTTP/2 with prior knowledge begins with a preface that is no HTTP/1 request.
@@ -308,8 +321,15 @@ final class TCPDriver: ConnectionDriver {
             close()
             return
         }
+        linger()
+    }
+
+    /// FIN, then a wait for the peer's: closing at once would answer what it still sends with a reset, which could take
+    /// away what it has not read.
+    func linger() {
         socket.shutdownWrite()
-        stage = .lingering(until: now + .seconds(worker.configuration.limits.lingerTimeout))
+        let patience = isDraining ? Self.drainPatience : .seconds(worker.configuration.limits.lingerTimeout)
+        stage = .lingering(until: now + patience)
     }
 
     func close() {

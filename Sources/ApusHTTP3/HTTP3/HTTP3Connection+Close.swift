@@ -17,6 +17,7 @@ extension HTTP3Connection {
         }
         // RFC 9114 §5.2: first an ID that refuses nothing, and the real one when the notice has arrived.
         nghttp3_conn_submit_shutdown_notice(http)
+        lingers = !sink.pointee.streams.all.isEmpty
         let wait = min(TimeSpan(nanoseconds: ngtcp2_conn_get_pto(quic.handle)), .seconds(1))
         shutdownStep = .noticed(next: now + wait)
         endpoint.touch(self)
@@ -34,15 +35,26 @@ extension HTTP3Connection {
             shutdownStep = .refusing
             nghttp3_conn_shutdown(http)
         }
+        if case .lingering(let until) = shutdownStep, until <= now {
+            close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+        }
         closeIfDrained(now: now)
     }
 
     /// Closes once the last request is answered and the client has it all.
+    ///
+    /// A client may have acknowledged what its application has not read yet, and a close would take that away: it gets
+    /// time to close by itself.
     func closeIfDrained(now: Instant) {
         guard case .refusing = shutdownStep, let http = sink.pointee.http, nghttp3_conn_is_drained(http) != 0 else {
             return
         }
-        close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+        guard lingers else {
+            close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+            return
+        }
+        shutdownStep = .lingering(until: now + .seconds(limits.lingerTimeout))
+        endpoint.schedule(self)
     }
 
     // MARK: Close

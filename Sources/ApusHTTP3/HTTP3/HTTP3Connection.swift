@@ -38,6 +38,8 @@ package final class HTTP3Connection {
     var credit: ReceiveCredit
     var resets: TokenBucket
     var shutdownStep = ShutdownStep.none
+    /// Whether requests were under way when the shutdown began.
+    var lingers = false
 
     /// Trains that the socket did not take, oldest first.
     var heldTrains: [HeldTrain] = []
@@ -57,6 +59,8 @@ package final class HTTP3Connection {
         case noticed(next: Instant)
         /// No more requests are accepted.
         case refusing
+        /// Everything is answered and acknowledged; the client has until then to read it, and to close by itself.
+        case lingering(until: Instant)
     }
 
     init?(_ newcomer: QUICConnection.Newcomer, endpoint: QUICEndpoint, now: Instant) {
@@ -143,7 +147,11 @@ package final class HTTP3Connection {
     package var deadline: Instant? {
         guard let quic else { return nil }
         var expiry = ngtcp2_conn_get_expiry(quic.handle)
-        if case .noticed(let next) = shutdownStep { expiry = min(expiry, next.nanoseconds) }
+        switch shutdownStep {
+        case .none, .refusing: break
+        case .noticed(let next): expiry = min(expiry, next.nanoseconds)
+        case .lingering(let until): expiry = min(expiry, until.nanoseconds)
+        }
         if let stallCheck { expiry = min(expiry, stallCheck.nanoseconds) }
         return expiry == .max ? nil : Instant(nanoseconds: expiry)
     }

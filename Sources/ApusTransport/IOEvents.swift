@@ -17,6 +17,11 @@ package struct IOEvents: OptionSet, Sendable {
     /// The socket has an error pending, e.g. a reset; reading tells which.
     package static let error = IOEvents(rawValue: EPOLLERR.rawValue)
 
+    /// Whether the peer has said its last, or the connection is broken.
+    package var tellsTheEnd: Bool {
+        rawValue & (EPOLLRDHUP.rawValue | EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0
+    }
+
     static let edgeTriggered = IOEvents(rawValue: EPOLLET.rawValue)
 }
 

@@ -12,9 +12,12 @@ class ConnectionDriver {
     /// What all requests of the connection share; set before the first one.
     var info: ConnectionInfo
     private var streams = StreamTable()
-    /// Streams that hold their head for a body that may follow in the same turn.
-    private var headHolders: [RequestStream] = []
-    private(set) var isAwaitingFlush = false
+    /// The stream that holds its head for a body that may follow in the same turn; seldom there are others.
+    private var headHolder: RequestStream?
+    private var otherHeadHolders: [RequestStream] = []
+    private var isAwaitingFlush = false
+    /// Whether what streams say now is written by the flush that is under way.
+    private var isFlushing = false
 
     init(worker: Worker, defaults: ResponseDefaults, info: ConnectionInfo) {
         self.worker = worker
@@ -41,23 +44,36 @@ class ConnectionDriver {
 
     func send(_ event: ResponseEvent, on id: StreamID) {
         perform(event, on: id)
-        scheduleFlush()
+        wantsFlush()
     }
 
     func consumed(_ count: Int, on id: StreamID) {
         opened(window: count, on: id)
-        scheduleFlush()
+        wantsFlush()
     }
 
     func holdsHead(_ stream: RequestStream) {
-        headHolders.append(stream)
-        scheduleFlush()
+        if headHolder == nil {
+            headHolder = stream
+        } else {
+            otherHeadHolders.append(stream)
+        }
+        wantsFlush()
+    }
+
+    /// The stream has sent its head, or will not.
+    func holdsHeadNoMore(_ stream: RequestStream) {
+        if headHolder === stream { headHolder = nil }
     }
 
     func applicationEnded(on id: StreamID) {
         streams.remove(id)
         handlerEnded(on: id)
-        scheduleFlush()
+        wantsFlush()
+    }
+
+    private func wantsFlush() {
+        if !isFlushing { scheduleFlush() }
     }
 
     // MARK: For the subclass
@@ -66,12 +82,24 @@ class ConnectionDriver {
 
     /// Sends the heads for which nothing followed.
     func releaseHeads() {
-        guard !headHolders.isEmpty else { return }
-        let holders = headHolders
-        headHolders.removeAll(keepingCapacity: true)
-        for stream in holders {
+        if let stream = headHolder {
+            headHolder = nil
             stream.releaseHead()
         }
+        guard !otherHeadHolders.isEmpty else { return }
+        let others = otherHeadHolders
+        otherHeadHolders = []
+        for stream in others {
+            stream.releaseHead()
+        }
+    }
+
+    /// Does `work`, then writes all that came of it, in one go.
+    func flushing(after work: () -> Void) {
+        isFlushing = true
+        work()
+        flush()
+        isFlushing = false
     }
 
     /// Takes an event to its stream; a request starts its application.
@@ -114,7 +142,7 @@ class ConnectionDriver {
 extension ConnectionDriver: TurnEndHandler {
     func turnDidEnd() {
         isAwaitingFlush = false
-        flush()
+        flushing {}
     }
 }
 

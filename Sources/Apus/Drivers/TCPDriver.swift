@@ -394,18 +394,16 @@ extension TCPDriver: EventHandler {
     func handle(_ events: IOEvents) {
         if events.contains(.writable) { isWritable = true }
         if events.contains(.readable) { isReadable = true }
-        if !events.isDisjoint(with: [.peerClosed, .hangUp, .error]) {
+        if events.tellsTheEnd {
             peerHasLeft = true
             isReadable = true
         }
-        read()
-        flush()
+        flushing { read() }
     }
 }
 
 extension TCPDriver: TimerHandler {
     func timerFired(now: Instant) {
-        handleTimeout(now)
-        flush()
+        flushing { handleTimeout(now) }
     }
 }

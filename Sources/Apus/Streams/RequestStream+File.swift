@@ -38,6 +38,7 @@ extension RequestStream {
     private func sendHead(beforeFileOf count: Int) {
         guard var head = heldHead else { return }
         heldHead = nil
+        driver?.holdsHeadNoMore(self)
         if head.contentLength == nil && ResponseRules.allowsContentLength(head.status) {
             head.contentLength = count
             head.headers.append("content-length", String(count))

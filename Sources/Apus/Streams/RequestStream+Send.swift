@@ -160,6 +160,7 @@ extension RequestStream {
     private func sendHead(before bytes: Bytes, ends: Bool) {
         guard var head = heldHead else { return }
         heldHead = nil
+        driver?.holdsHeadNoMore(self)
         if ends && head.contentLength == nil && ResponseRules.allowsContentLength(head.status) {
             head.contentLength = bytes.count
             head.headers.append("content-length", String(bytes.count))

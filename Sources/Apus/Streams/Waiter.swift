@@ -65,6 +65,7 @@ struct BodyQueue {
     }
 
     mutating func removeAll() {
+        guard !pieces.isEmpty else { return }
         pieces.removeAll(keepingCapacity: pieces.count <= 16)
         head = 0
     }

@@ -54,7 +54,10 @@ package enum ResponseEvent {
 }
 
 /// The head of a response, checked: valid names and values, no hop-by-hop fields, no `transfer-encoding`.
-package struct ResponseHead {
+///
+/// An object, because it passes through several hands on its way to the wire: a copy would count references of four
+/// arrays each time. Whoever has sent it does not touch it any more.
+package final class ResponseHead {
     package var status: Int
     /// The application's fields.
     package var headers: Headers

@@ -90,15 +90,17 @@ final class QUICConnectionDriver: ConnectionDriver {
     private func writeTrains() {
         let now = worker.loop.now
         for _ in 0..<Self.maxTrainsPerTurn {
-            guard let transmit = connection.writePackets(into: driver.buffer, now: now) else { return }
+            let transmit = connection.writePackets(into: driver.buffer, now: now)
+            // Even a write without a packet may have learned something, such as room on a stream.
+            drainEvents()
+            releaseHeads()
+            guard let transmit else { return }
             guard driver.send(transmit) else {
                 connection.hold(transmit)
                 isBlocked = true
                 driver.whenWritable(for: transmit, self)
                 return
             }
-            drainEvents()
-            releaseHeads()
         }
         // There may be more: the others have their turn first.
         scheduleFlush()

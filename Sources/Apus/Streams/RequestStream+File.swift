@@ -36,7 +36,7 @@ extension RequestStream {
     }
 
     private func sendHead(beforeFileOf count: Int) {
-        guard var head = heldHead else { return }
+        guard let head = heldHead else { return }
         heldHead = nil
         driver?.holdsHeadNoMore(self)
         if head.contentLength == nil && ResponseRules.allowsContentLength(head.status) {

@@ -158,7 +158,7 @@ extension RequestStream {
 
     /// Sends the held head; a body that is complete with its first piece gives the head its length.
     private func sendHead(before bytes: Bytes, ends: Bool) {
-        guard var head = heldHead else { return }
+        guard let head = heldHead else { return }
         heldHead = nil
         driver?.holdsHeadNoMore(self)
         if ends && head.contentLength == nil && ResponseRules.allowsContentLength(head.status) {

@@ -36,7 +36,7 @@ enum ResponseRules {
         }
         let findings = examine(headers)
         if let complaint = findings.complaint { throw ContractViolation(complaint) }
-        var head = ResponseHead(status: status, headers: headers, defaults: defaults)
+        let head = ResponseHead(status: status, headers: headers, defaults: defaults)
         // ASGI: a transfer-encoding of the application's is ignored. RFC 9113 §8.2.2, RFC 9114 §4.2: nor has any other
         // field of one hop a place; what `connection: close` asks for is done by the engine.
         if findings.hasConnectionSpecific {

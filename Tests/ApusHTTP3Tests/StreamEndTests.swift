@@ -161,6 +161,21 @@ import Testing
         #expect(recorder.resets.count == count)
     }
 
+    @Test(arguments: [10, 11])
+    func malformedRequestsCountAsResets(count: Int) throws {
+        var limits = Limits()
+        limits.streamResetBurst = 10
+        let recorder = Recorder()
+        let simulation = try Simulation(limits: limits) { recorder.handle($0, $1, $2) }
+        let client = simulation.connect()
+        for _ in 0..<count {
+            client.request("POST", "/", fields: ["content-length": "4"], upload: .init(pieces: [1]))
+        }
+        simulation.run(for: 0.5)
+        #expect(client.isOver == (count > 10))
+        #expect(!client.isOver || client.serverCloseCode == code(NGHTTP3_H3_EXCESSIVE_LOAD))
+    }
+
     @Test func theEndOfTheConnectionIsTheEndOfItsStreams() throws {
         let recorder = Recorder()
         let simulation = try Simulation { recorder.handle($0, $1, $2) }

@@ -43,8 +43,7 @@ extension HTTP3Connection {
         case .stopReading(let id, let code):
             stopReading(id, code)
         case .resetSending(let id, let code):
-            resetSending(id, code)
-            if let stream = sink.pointee.streams[id] { deliverReset(stream, StreamReset(http3Code: code)) }
+            libraryReset(id, code)
         case .peerReset(let id, let code):
             peerReset(id, code)
         case .peerStopped(let id):
@@ -110,7 +109,8 @@ extension HTTP3Connection {
 
     /// Ends a stream from our side, in both directions, and tells the application.
     func abandon(_ stream: ConnectionSink.StreamRef, _ reason: StreamReset) {
-        stream.pointee.isGivenUp = true
+        // What the peer makes us reset counts as if it had done so itself.
+        guard countReset(of: stream) else { return }
         stopReading(stream.pointee.id, reason.http3Code)
         resetSending(stream.pointee.id, reason.http3Code)
         deliverReset(stream, reason)
@@ -118,7 +118,21 @@ extension HTTP3Connection {
         if !stream.pointee.isDelivered { stream.pointee.applicationEnded = true }
     }
 
+    /// Does what nghttp3 asks for where a request is malformed, or comes after the last that is accepted.
+    private func libraryReset(_ id: Int64, _ code: UInt64) {
+        resetSending(id, code)
+        guard code != UInt64(NGHTTP3_H3_REQUEST_REJECTED) else { return }
+        guard let stream = sink.pointee.streams[id] else {
+            _ = countReset()
+            return
+        }
+        guard countReset(of: stream) else { return }
+        deliverReset(stream, StreamReset(http3Code: code))
+    }
+
     private func peerReset(_ id: Int64, _ code: UInt64) {
+        // Of the peer's unidirectional streams none may end, which nghttp3 sees to when QUIC closes them.
+        guard id & 3 == 0 else { return }
         guard let stream = sink.pointee.streams[id] else {
             // Reset before its request had begun: there is nothing to answer.
             if countReset() { resetSending(id, UInt64(NGHTTP3_H3_REQUEST_CANCELLED)) }

@@ -60,11 +60,16 @@ extension HTTP3Connection {
         let result = endpoint.fields.build(status: status, fields, Headers()) { fields, count in
             nghttp3_conn_submit_info(http, stream.pointee.id, fields, count)
         }
-        failIfRefused(result)
+        goesOn(after: result)
     }
 
-    private func submitHead(_ http: OpaquePointer, _ stream: ConnectionSink.StreamRef, _ head: ResponseHead) {
-        guard !stream.pointee.headSubmitted else { return }
+    @discardableResult
+    private func submitHead(
+        _ http: OpaquePointer,
+        _ stream: ConnectionSink.StreamRef,
+        _ head: ResponseHead
+    ) -> Bool {
+        guard !stream.pointee.headSubmitted else { return true }
         stream.pointee.headSubmitted = true
         if head.endsStream { stream.pointee.bodyEnded = true }
         let result = endpoint.fields.build(status: head.status, head.headers, head.defaults) { fields, count in
@@ -76,7 +81,7 @@ extension HTTP3Connection {
                 head.endsStream ? nil : HTTP3Callbacks.bodyReader
             )
         }
-        failIfRefused(result)
+        return goesOn(after: result)
     }
 
     // MARK: Bodies
@@ -101,7 +106,7 @@ extension HTTP3Connection {
             let result = endpoint.fields.build(status: nil, fields, Headers()) { fields, count in
                 nghttp3_conn_submit_trailers(http, stream.pointee.id, fields, count)
             }
-            failIfRefused(result)
+            guard goesOn(after: result) else { return }
         }
         resume(http, stream)
     }
@@ -109,7 +114,7 @@ extension HTTP3Connection {
     private func resume(_ http: OpaquePointer, _ stream: ConnectionSink.StreamRef) {
         guard stream.pointee.isStarved else { return }
         stream.pointee.isStarved = false
-        failIfRefused(nghttp3_conn_resume_stream(http, stream.pointee.id))
+        goesOn(after: nghttp3_conn_resume_stream(http, stream.pointee.id))
     }
 
     // MARK: Ends
@@ -131,12 +136,10 @@ extension HTTP3Connection {
         discardBody(of: stream)
         let text = Bytes("\(status) \(Self.reason(status))\n")
         let fields: Headers = ["content-type": "text/plain", "content-length": String(text.count)]
-        submitHead(
-            http,
-            stream,
-            ResponseHead(status: status, headers: fields, endsStream: stream.pointee.method == "HEAD")
-        )
-        if stream.pointee.method != "HEAD" { queueBody(http, stream, text, end: true) }
+        let isHead = stream.pointee.method == "HEAD"
+        let head = ResponseHead(status: status, headers: fields, endsStream: isHead)
+        guard submitHead(http, stream, head) else { return }
+        if !isHead { queueBody(http, stream, text, end: true) }
         isExhausted = false
     }
 
@@ -150,12 +153,16 @@ extension HTTP3Connection {
     }
 
     /// The library refuses only what our own code got wrong, or for lack of memory.
-    private func failIfRefused(_ status: Int32) {
-        guard status < 0, disposition == .open else { return }
+    ///
+    /// - Returns: Whether the connection goes on; if not, the libraries' objects and this stream are gone.
+    @discardableResult
+    private func goesOn(after status: Int32) -> Bool {
+        guard status < 0 else { return true }
         let reason = String(cString: nghttp3_strerror(status))
         close(
             code: UInt64(NGHTTP3_H3_INTERNAL_ERROR),
             ConnectionError(.internalError, "nghttp3 refused a response: \(reason)")
         )
+        return false
     }
 }

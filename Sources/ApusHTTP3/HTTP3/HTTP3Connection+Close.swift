@@ -46,9 +46,9 @@ extension HTTP3Connection {
     /// A client may have acknowledged what its application has not read yet, and a close would take that away: it gets
     /// time to close by itself.
     func closeIfDrained(now: Instant) {
-        guard case .refusing = shutdownStep, let http = sink.pointee.http, nghttp3_conn_is_drained(http) != 0 else {
-            return
-        }
+        guard case .refusing = shutdownStep, let http = sink.pointee.http else { return }
+        // Streams that were let go are over for all but the library.
+        guard nghttp3_conn_is_drained(http) != 0 || (streamsLetGo > 0 && openStreams == 0) else { return }
         guard lingers else {
             close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
             return

@@ -190,11 +190,13 @@ extension HTTP3Connection {
     func releaseIfOver(_ stream: ConnectionSink.StreamRef) {
         guard stream.pointee.isClosed, stream.pointee.applicationEnded else { return }
         discardBody(of: stream)
+        let isLetGo = stream.pointee.isLetGo
         sink.pointee.streams.release(stream)
-        extendStreams(bidirectional: true)
+        if isLetGo { streamsLetGo -= 1 } else { extendStreams(bidirectional: true) }
     }
 
-    private func extendStreams(bidirectional: Bool) {
+    /// Lets the peer open another stream.
+    func extendStreams(bidirectional: Bool) {
         guard let quic else { return }
         isExhausted = false
         if bidirectional {
@@ -227,6 +229,9 @@ extension HTTP3Connection {
         guard let quic else { return }
         ngtcp2_conn_shutdown_stream_read(quic.handle, 0, id, code)
         isExhausted = false
+        guard let stream = sink.pointee.streams[id], stream.pointee.stoppedAt == nil else { return }
+        stream.pointee.stoppedAt = latest
+        watchForStalls(within: .seconds(limits.lingerTimeout))
     }
 
     func resetSending(_ id: Int64, _ code: UInt64) {

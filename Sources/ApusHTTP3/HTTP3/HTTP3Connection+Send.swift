@@ -45,6 +45,7 @@ extension HTTP3Connection {
         guard let stream = self[id] else { return }
         stream.pointee.applicationEnded = true
         discardBody(of: stream)
+        if stream.pointee.stoppedAt != nil { watchForStalls(within: .seconds(limits.lingerTimeout)) }
         releaseIfOver(stream)
     }
 

@@ -20,7 +20,7 @@ extension HTTP3Connection {
         for stream in sink.pointee.streams.all {
             guard disposition == .open, let due = stallDeadline(stream) else { continue }
             if due <= now {
-                abandon(stream, .excessiveLoad)
+                giveUp(stream)
             } else {
                 next = min(next ?? due, due)
             }
@@ -28,9 +28,32 @@ extension HTTP3Connection {
         stallCheck = next
     }
 
+    private func giveUp(_ stream: ConnectionSink.StreamRef) {
+        guard isLingering(stream) else { return abandon(stream, .excessiveLoad) }
+        // As many as the peer may have open: more would be memory that it can make us hold.
+        guard streamsLetGo < limits.maxConcurrentStreams else { return }
+        stream.pointee.isLetGo = true
+        streamsLetGo += 1
+        extendStreams(bidirectional: true)
+    }
+
+    /// Whether nothing of a stream is missing but that QUIC closes it, now that the peer was asked to stop sending.
+    ///
+    /// ngtcp2 1.11 may never do so: what had arrived out of order is forgotten when we stop reading, although it is
+    /// acknowledged, and a peer that has sent everything by then need not send RESET_STREAM (RFC 9000 §3.5).
+    private func isLingering(_ stream: ConnectionSink.StreamRef) -> Bool {
+        stream.pointee.stoppedAt != nil && stream.pointee.applicationEnded
+            && (stream.pointee.finSent || stream.pointee.wasReset)
+    }
+
     /// When a stream has stood for too long; nil where it waits for nothing of the peer's.
     private func stallDeadline(_ stream: ConnectionSink.StreamRef) -> Instant? {
-        guard !stream.pointee.isClosed, !stream.pointee.isGivenUp else { return nil }
+        guard !stream.pointee.isClosed, !stream.pointee.isLetGo else { return nil }
+        if isLingering(stream), let stoppedAt = stream.pointee.stoppedAt {
+            let due = stoppedAt + .seconds(limits.lingerTimeout)
+            return streamsLetGo < limits.maxConcurrentStreams || due > latest ? due : nil
+        }
+        guard !stream.pointee.isGivenUp else { return nil }
         if stream.pointee.body.held > 0 {
             return stream.pointee.progress + .seconds(limits.sendStallTimeout)
         }

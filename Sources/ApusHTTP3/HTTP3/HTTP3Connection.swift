@@ -31,6 +31,8 @@ package final class HTTP3Connection {
     private(set) var latest: Instant
     /// When streams are next looked at for one that the peer has let stand; nil while none could be.
     var stallCheck: Instant?
+    /// Streams whose places were given back before QUIC has closed them.
+    var streamsLetGo = 0
     /// How many request heads had begun when that was last set.
     private var streamsSeen = 0
 
@@ -194,7 +196,7 @@ package final class HTTP3Connection {
     }
 
     /// Streams that have a request and are not over, their applications included.
-    package var openStreams: Int { sink.pointee.streams.count }
+    package var openStreams: Int { sink.pointee.streams.count - streamsLetGo }
 
     /// The stream with this ID.
     subscript(stream: StreamID) -> UnsafeMutablePointer<HTTP3Stream>? {

@@ -32,6 +32,8 @@ struct HTTP3Stream {
     var requestEnded = false
     /// Body bytes are thrown away as they arrive.
     var discardsBody = false
+    /// When the peer was asked to stop sending; nil where it was not.
+    var stoppedAt: Instant?
     /// Body bytes that the application has not consumed.
     var unconsumed = 0
 
@@ -61,6 +63,8 @@ struct HTTP3Stream {
     var resetDelivered = false
     /// The application's task is over.
     var applicationEnded = false
+    /// The peer has its place back although QUIC has not closed the stream.
+    var isLetGo = false
     /// Both halves are over and nghttp3 has forgotten the stream.
     var isClosed = false
 

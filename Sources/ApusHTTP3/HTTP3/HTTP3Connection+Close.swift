@@ -17,7 +17,7 @@ extension HTTP3Connection {
         }
         // RFC 9114 §5.2: first an ID that refuses nothing, and the real one when the notice has arrived.
         nghttp3_conn_submit_shutdown_notice(http)
-        lingers = !sink.pointee.streams.all.isEmpty
+        lingers = openStreams > 0
         let wait = min(TimeSpan(nanoseconds: ngtcp2_conn_get_pto(quic.handle)), .seconds(1))
         shutdownStep = .noticed(next: now + wait)
         endpoint.touch(self)

@@ -72,11 +72,16 @@ final class QUICConnectionDriver: ConnectionDriver {
         scheduleFlush()
     }
 
-    private func drainEvents() {
+    /// Takes the connection's events to their streams; false where there was none.
+    @discardableResult
+    private func drainEvents() -> Bool {
         if !hasFacts { learnFacts() }
+        var hadEvents = false
         while let event = connection.nextEvent() {
             dispatch(event)
+            hadEvents = true
         }
+        return hadEvents
     }
 
     override func flush() {
@@ -92,9 +97,12 @@ final class QUICConnectionDriver: ConnectionDriver {
         for _ in 0..<Self.maxTrainsPerTurn {
             let transmit = connection.writePackets(into: driver.buffer, now: now)
             // Even a write without a packet may have learned something, such as room on a stream.
-            drainEvents()
+            let learned = drainEvents()
             releaseHeads()
-            guard let transmit else { return }
+            guard let transmit else {
+                if learned { continue }
+                return
+            }
             guard driver.send(transmit) else {
                 connection.hold(transmit)
                 isBlocked = true

@@ -24,9 +24,7 @@ extension HTTP2Connection {
         case .data(let stream, let bytes): handleData(stream, bytes)
         case .requestEnd(let stream): handleRequestEnd(stream)
         case .closed(let stream, let code): handleClosed(stream, code: code)
-        case .answeredEarly(let stream):
-            // RFC 9113 §8.1: the response is whole, the rest of the request is not needed.
-            reset(stream, code: NGHTTP2_NO_ERROR.rawValue)
+        case .answeredEarly(let stream): awaitEnd(of: stream, now: now)
         case .trailersDue(let stream): submitTrailers(stream)
         case .headNotSent(let stream): reset(stream, code: NGHTTP2_INTERNAL_ERROR.rawValue)
         case .writable(let stream):
@@ -79,7 +77,11 @@ extension HTTP2Connection {
     private func handleData(_ stream: StreamPointer, _ bytes: Bytes) {
         withheld += bytes.count
         // What nobody will read is thrown away here; the connection's window gets it back at once.
-        guard isApplications(stream), !stream.pointee.isClosed, !stream.pointee.bodyIsComplete else { return }
+        guard !stream.pointee.bodyIsComplete else {
+            creditDrained(bytes.count, of: stream)
+            return
+        }
+        guard isApplications(stream), !stream.pointee.isClosed else { return }
         unconsumed += bytes.count
         stream.pointee.unconsumed += bytes.count
         emit(.body(identifier(stream), bytes))

@@ -54,6 +54,7 @@ extension HTTP2Connection {
     /// The response is complete: the application reads no more of the request.
     private func completeBody(_ stream: StreamPointer) {
         stream.pointee.bodyIsComplete = true
+        creditDrained(stream.pointee.unconsumed, of: stream)
         forgetUnconsumed(stream)
     }
 

@@ -75,7 +75,7 @@ extension HTTP3Connection {
 
     private func deliverBody(_ stream: ConnectionSink.StreamRef, _ range: Range<Int>) {
         guard hears(stream), !stream.pointee.discardsBody else {
-            openWindow(stream.pointee.id, connection: range.count, stream: range.count)
+            openWindow(stream.pointee.id, connection: range.count, stream: drainCredit(range.count, of: stream))
             return
         }
         let bytes = sink.pointee.arena.withUnsafeBytes { Bytes(copying: UnsafeRawBufferPointer(rebasing: $0[range])) }
@@ -214,7 +214,7 @@ extension HTTP3Connection {
         let left = stream.pointee.unconsumed
         guard left > 0 else { return }
         stream.pointee.unconsumed = 0
-        openWindow(stream.pointee.id, connection: credit.consume(left), stream: left)
+        openWindow(stream.pointee.id, connection: credit.consume(left), stream: drainCredit(left, of: stream))
     }
 
     /// Gives the peer more room: on the connection, and on a stream.

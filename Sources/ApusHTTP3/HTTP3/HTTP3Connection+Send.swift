@@ -72,7 +72,7 @@ extension HTTP3Connection {
     ) -> Bool {
         guard !stream.pointee.headSubmitted else { return true }
         stream.pointee.headSubmitted = true
-        if head.endsStream { stream.pointee.bodyEnded = true }
+        if head.endsStream { completeBody(stream) }
         let result = endpoint.fields.build(status: head.status, head.headers, head.defaults) { fields, count in
             nghttp3_conn_submit_response(
                 http,
@@ -94,14 +94,14 @@ extension HTTP3Connection {
             watchForStalls(within: .seconds(limits.sendStallTimeout))
         }
         stream.pointee.body.append(bytes)
-        stream.pointee.bodyEnded = end
+        if end { completeBody(stream) }
         if stream.pointee.body.waiting > limits.streamSendHighWater { stream.pointee.isAboveHighWater = true }
         resume(http, stream)
     }
 
     private func submitTrailers(_ http: OpaquePointer, _ stream: ConnectionSink.StreamRef, _ fields: Headers) {
         guard stream.pointee.headSubmitted, !stream.pointee.bodyEnded else { return }
-        stream.pointee.bodyEnded = true
+        completeBody(stream)
         if !fields.isEmpty {
             stream.pointee.trailersFollow = true
             let result = endpoint.fields.build(status: nil, fields, Headers()) { fields, count in

@@ -203,9 +203,7 @@ extension HTTP3Connection {
         guard let stream = sink.pointee.streams[id] else { return }
         stream.pointee.finSent = true
         guard !stream.pointee.requestEnded else { return }
-        // RFC 9114 §4.1: a complete response, and the rest of the request is not needed.
-        stopReading(id, UInt64(NGHTTP3_H3_NO_ERROR))
-        discardBody(of: stream)
+        awaitEnd(of: stream)
     }
 
     // MARK: Trains

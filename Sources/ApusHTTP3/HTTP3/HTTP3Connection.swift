@@ -33,6 +33,8 @@ package final class HTTP3Connection {
     var stallCheck: Instant?
     /// Streams whose places were given back before QUIC has closed them.
     var streamsLetGo = 0
+    /// When to look for requests that go on after their response; nil while there are none.
+    var earlyAnswerCheck: Instant?
     /// How many request heads had begun when that was last set.
     private var streamsSeen = 0
 
@@ -139,6 +141,7 @@ package final class HTTP3Connection {
         isExhausted = false
         continueShutdown(now: now)
         checkStalls(now: now)
+        stopUnneededRequests(now: now)
         guard disposition == .open, ngtcp2_conn_get_expiry(quic.handle) <= now.nanoseconds else { return }
         let status = ngtcp2_conn_handle_expiry(quic.handle, now.nanoseconds)
         settle()
@@ -155,6 +158,7 @@ package final class HTTP3Connection {
         case .lingering(let until): expiry = min(expiry, until.nanoseconds)
         }
         if let stallCheck { expiry = min(expiry, stallCheck.nanoseconds) }
+        if let earlyAnswerCheck { expiry = min(expiry, earlyAnswerCheck.nanoseconds) }
         return expiry == .max ? nil : Instant(nanoseconds: expiry)
     }
 

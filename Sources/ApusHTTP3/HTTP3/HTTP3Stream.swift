@@ -34,6 +34,10 @@ struct HTTP3Stream {
     var discardsBody = false
     /// When the peer was asked to stop sending; nil where it was not.
     var stoppedAt: Instant?
+    /// Body bytes that were thrown away and for which the stream's window was opened all the same.
+    var drained = 0
+    /// When the response was whole, where the request was not by then; nil again once the peer is told to stop.
+    var answeredEarlyAt: Instant?
     /// Body bytes that the application has not consumed.
     var unconsumed = 0
 

@@ -13,12 +13,13 @@ extension HTTP2Connection {
         if timers.earlyAnswer == nil { timers.earlyAnswer = now + .seconds(limits.earlyAnswerPatience) }
     }
 
-    /// Opens a stream's window by bytes that nobody reads, until that is more than is worth having.
-    func creditDrained(_ count: Int, of stream: StreamPointer) {
-        let credit = min(count, limits.maxDrainedBodySize - stream.pointee.drained)
-        guard credit > 0, !stream.pointee.isClosed, !stream.pointee.requestEnded else { return }
-        stream.pointee.drained += credit
-        check(session.consume(stream: stream, credit))
+    /// Opens a stream's window by as much as is thrown away of its request, all at once.
+    ///
+    /// It goes out ahead of the response's end: there are clients that read nothing more once they have that, and would
+    /// wait for the window in vain.
+    func makeRoom(forTheRestOf stream: StreamPointer) {
+        guard limits.maxDrainedBodySize > 0 else { return }
+        check(session.extendWindow(of: stream, by: limits.maxDrainedBodySize))
     }
 
     /// Resets the streams whose requests have gone on for long enough, and sets the time of the next look.

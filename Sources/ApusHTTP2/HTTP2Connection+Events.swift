@@ -77,11 +77,7 @@ extension HTTP2Connection {
     private func handleData(_ stream: StreamPointer, _ bytes: Bytes) {
         withheld += bytes.count
         // What nobody will read is thrown away here; the connection's window gets it back at once.
-        guard !stream.pointee.bodyIsComplete else {
-            creditDrained(bytes.count, of: stream)
-            return
-        }
-        guard isApplications(stream), !stream.pointee.isClosed else { return }
+        guard isApplications(stream), !stream.pointee.isClosed, !stream.pointee.bodyIsComplete else { return }
         unconsumed += bytes.count
         stream.pointee.unconsumed += bytes.count
         emit(.body(identifier(stream), bytes))

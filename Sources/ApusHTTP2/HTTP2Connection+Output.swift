@@ -54,8 +54,8 @@ extension HTTP2Connection {
     /// The response is complete: the application reads no more of the request.
     private func completeBody(_ stream: StreamPointer) {
         stream.pointee.bodyIsComplete = true
-        creditDrained(stream.pointee.unconsumed, of: stream)
         forgetUnconsumed(stream)
+        if !stream.pointee.requestEnded { makeRoom(forTheRestOf: stream) }
     }
 
     /// Lets a large response take turns with its siblings.

@@ -47,8 +47,6 @@ struct HTTP2Stream: ~Copyable {
     var responseIsSent = false
     /// When that was, where the request was not complete by then; nil again once the peer is told to stop.
     var answeredEarlyAt: Instant?
-    /// Body bytes that were thrown away and for which the stream's window was opened all the same.
-    var drained = 0
     /// When the peer last took something of the body, or it began to wait.
     var lastProgress = Instant(nanoseconds: 0)
 

@@ -58,6 +58,40 @@ import Testing
         #expect(harness.client[id].sentBody == Self.window + Self.drained)
     }
 
+    @Test func `the window opens before the response ends, and once`() {
+        let harness = Harness(limits: Self.limits)
+        harness.feed(Wire.preface + Wire.get(1, ends: false))
+        _ = harness.output()
+        harness.feed(Wire.data(1, pattern(16_384)))
+        harness.respond(1)
+        let frames = Wire.parse(harness.output()).filter { $0.stream == 1 }
+        #expect(frames.map(\.type) == [1, 8, 0] || frames.map(\.type) == [8, 1, 0])
+        #expect(frames.first { $0.type == 8 }?.payload == Wire.bigEndian(UInt32(Self.drained)))
+        harness.feed(Wire.data(1, pattern(16_384)) + Wire.data(1, pattern(16_384)))
+        #expect(!Wire.parse(harness.output()).contains { $0.stream == 1 })
+    }
+
+    @Test(arguments: [0, Int.max]) func `any limit can be kept`(drained: Int) {
+        var limits = Self.limits
+        limits.maxDrainedBodySize = drained
+        let harness = Harness(limits: limits)
+        harness.application = Applications.hello
+        harness.run()
+        let id = harness.client.request("POST", body: pattern(500_000))
+        harness.run()
+        #expect(harness.client[id].isComplete)
+        #expect(harness.client[id].sentBody == (drained == 0 ? Self.window : 500_000))
+        #expect(harness.server.connectionError == nil)
+    }
+
+    @Test func `a request that is complete needs no room`() {
+        let harness = Harness()
+        harness.feed(Wire.preface + Wire.get(1))
+        _ = harness.output()
+        harness.respond(1)
+        #expect(!Wire.parse(harness.output()).contains { $0.type == 8 })
+    }
+
     @Test(arguments: [0.25, 1, 3]) func `the reset waits for the patience`(patience: Double) {
         var limits = Limits()
         limits.earlyAnswerPatience = patience

@@ -19,7 +19,7 @@ public struct Limits: Sendable, Hashable {
     /// Streams that a peer may have open on one connection (HTTP/2, HTTP/3).
     public var maxConcurrentStreams = 100
     /// Unread body that is taken and thrown away after a response; past it the connection closes (HTTP/1), or the
-    /// stream's window is no longer opened (HTTP/2, HTTP/3).
+    /// stream's window is no longer opened (HTTP/3).
     public var maxDrainedBodySize = 256 * 1024
     /// Streams reset by the peer before their time: as many at once, and a third of it each second (HTTP/2, HTTP/3).
     public var streamResetBurst = 100
@@ -38,8 +38,7 @@ public struct Limits: Sendable, Hashable {
     public var sendStallTimeout = 60.0
     /// Seconds without a byte of a request body while the application waits for it.
     public var bodyStallTimeout = 60.0
-    /// Seconds that a client has to end its request once the response is whole, before it is told to stop (HTTP/2,
-    /// HTTP/3).
+    /// Seconds that a client has to end its request once the response is whole, before it is told to stop (HTTP/3).
     public var earlyAnswerPatience = 1.0
     /// Seconds that a closed TCP connection waits for the peer's FIN.
     public var lingerTimeout = 2.0

@@ -236,6 +236,16 @@ package struct OutputBuffer: ~Copyable {
         }
     }
 
+    /// The bytes at the front where they are all in one piece of memory; nil otherwise. Valid until the next change.
+    package var onlyPiece: UnsafeRawBufferPointer? {
+        guard segments.count - head == 1 else { return nil }
+        switch segments[head] {
+        case .inline(let start, let count): return UnsafeRawBufferPointer(rebasing: block[start..<start + count])
+        case .bytes(let bytes): return bytes.memory
+        case .file: return nil
+        }
+    }
+
     /// Takes bytes off the front.
     ///
     /// - Precondition: `taken` is at most ``count``.

@@ -56,21 +56,22 @@ package enum ResponseEvent {
 /// The head of a response, checked: valid names and values, no hop-by-hop fields, no `transfer-encoding`.
 ///
 /// An object, because it passes through several hands on its way to the wire: a copy would count references of four
-/// arrays each time. Whoever has sent it does not touch it any more.
+/// arrays each time. Whoever has sent it does not touch it any more. Its accesses are single loads and stores, which
+/// cannot overlap: the dynamic checks of exclusivity are off.
 package final class ResponseHead {
-    package var status: Int
+    @exclusivity(unchecked) package var status: Int
     /// The application's fields.
-    package var headers: Headers
+    @exclusivity(unchecked) package var headers: Headers
     /// The server's own fields (date, server, alt-svc), those that the application has set left out.
-    package var defaults: Headers
+    @exclusivity(unchecked) package var defaults: Headers
     /// The body's length where the application or the server knows it; also in the fields then.
-    package var contentLength: Int?
+    @exclusivity(unchecked) package var contentLength: Int?
     /// Whether nothing follows the head: HEAD, 204, 304 (RFC 9110 §6.4.1).
-    package var endsStream: Bool
+    @exclusivity(unchecked) package var endsStream: Bool
     /// Whether trailers will end the response.
-    package var trailersFollow: Bool
+    @exclusivity(unchecked) package var trailersFollow: Bool
     /// HTTP/1: the application asked for `connection: close`.
-    package var closesConnection: Bool
+    @exclusivity(unchecked) package var closesConnection: Bool
 
     package init(
         status: Int,

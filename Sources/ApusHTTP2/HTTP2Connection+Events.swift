@@ -24,7 +24,9 @@ extension HTTP2Connection {
         case .data(let stream, let bytes): handleData(stream, bytes)
         case .requestEnd(let stream): handleRequestEnd(stream)
         case .closed(let stream, let code): handleClosed(stream, code: code)
-        case .answeredEarly(let stream): awaitEnd(of: stream, now: now)
+        case .answeredEarly(let stream):
+            // RFC 9113 §8.1: the response is whole, the rest of the request is not needed.
+            reset(stream, code: NGHTTP2_NO_ERROR.rawValue)
         case .trailersDue(let stream): submitTrailers(stream)
         case .headNotSent(let stream): reset(stream, code: NGHTTP2_INTERNAL_ERROR.rawValue)
         case .writable(let stream):

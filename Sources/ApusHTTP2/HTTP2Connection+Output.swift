@@ -55,7 +55,6 @@ extension HTTP2Connection {
     private func completeBody(_ stream: StreamPointer) {
         stream.pointee.bodyIsComplete = true
         forgetUnconsumed(stream)
-        if !stream.pointee.requestEnded { makeRoom(forTheRestOf: stream) }
     }
 
     /// Lets a large response take turns with its siblings.

@@ -16,7 +16,6 @@ extension HTTP2Connection {
         sink.pointee.now = now
         if let due = timers.finalGoaway, due <= now { noticeWasRead() }
         if let due = timers.stall, due <= now { resetStalledStreams(now: now) }
-        if let due = timers.earlyAnswer, due <= now { stopUnneededRequests(now: now) }
         if let due = timers.firstRequest, due <= now {
             timeOut("no request came in time")
         } else if let due = timers.headerBlock, due <= now {

@@ -165,18 +165,6 @@ struct HTTP2Session: ~Copyable {
         nghttp2_session_consume_stream(handle, stream.pointee.id, count)
     }
 
-    /// Opens the window of a stream beyond its size, at once, as far as the protocol can say it (RFC 9113 §6.9.1).
-    func extendWindow(of stream: StreamPointer, by count: Int) -> Int32 {
-        let id = stream.pointee.id
-        let room = Int32.max - max(0, nghttp2_session_get_stream_effective_local_window_size(handle, id))
-        return nghttp2_submit_window_update(
-            handle,
-            UInt8(NGHTTP2_FLAG_NONE.rawValue),
-            id,
-            min(Int32(clamping: count), room)
-        )
-    }
-
     /// Opens the window of the connection, once enough has come together.
     func consumeConnection(_ count: Int) -> Int32 {
         nghttp2_session_consume_connection(handle, count)

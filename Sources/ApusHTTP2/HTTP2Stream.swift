@@ -45,8 +45,6 @@ struct HTTP2Stream: ~Copyable {
     var isAboveHighWater = false
     /// Whether END_STREAM has gone out: the response is whole.
     var responseIsSent = false
-    /// When that was, where the request was not complete by then; nil again once the peer is told to stop.
-    var answeredEarlyAt: Instant?
     /// When the peer last took something of the body, or it began to wait.
     var lastProgress = Instant(nanoseconds: 0)
 

@@ -2,7 +2,7 @@ import ApusHTTP
 
 /// What a connection waits for, each until its own time.
 ///
-/// The times of what comes and goes with every request, ``idle``, ``stall`` and ``earlyAnswer``, stay where they are until they are due,
+/// The times of what comes and goes with every request, ``idle`` and ``stall``, stay where they are until they are due,
 /// and are looked at only then: a driver need not move its timer with each request.
 struct Timers {
     /// Until when the preface, SETTINGS and the head of the first request have to come.
@@ -17,8 +17,6 @@ struct Timers {
     var idleSince: Instant?
     /// When to look for streams that wait for the peer's window.
     var stall: Instant?
-    /// When to look for requests that go on after their response.
-    var earlyAnswer: Instant?
     /// When the second GOAWAY goes out.
     var finalGoaway: Instant?
 
@@ -43,7 +41,6 @@ struct Timers {
         if let headerBlock { earliest = min(earliest, headerBlock) }
         if let idle { earliest = min(earliest, idle) }
         if let stall { earliest = min(earliest, stall) }
-        if let earlyAnswer { earliest = min(earliest, earlyAnswer) }
         if let finalGoaway { earliest = min(earliest, finalGoaway) }
         return earliest == .distantFuture ? nil : earliest
     }

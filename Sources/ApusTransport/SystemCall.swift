@@ -7,21 +7,17 @@ enum SystemCall {
     @inline(never)
     static func receive(_ descriptor: Int32, _ base: UnsafeMutableRawPointer?, _ count: Int) -> Int {
         while true {
-            let result = recv(descriptor, base, count, 0)
-            if result >= 0 { return result }
-            let code = errno
-            if code != EINTR { return -Int(code) }
+            let result = apus_receive(descriptor, base, count)
+            if result != -Int(EINTR) { return result }
         }
     }
 
     /// Sends one piece, without SIGPIPE; a tenth of a microsecond less than the vectored call.
     @inline(never)
-    static func send(_ descriptor: Int32, _ piece: iovec) -> Int {
+    static func send(_ descriptor: Int32, _ piece: UnsafeRawBufferPointer) -> Int {
         while true {
-            let result = Glibc.send(descriptor, piece.iov_base, piece.iov_len, Int32(MSG_NOSIGNAL))
-            if result >= 0 { return result }
-            let code = errno
-            if code != EINTR { return -Int(code) }
+            let result = apus_send(descriptor, piece.baseAddress, piece.count)
+            if result != -Int(EINTR) { return result }
         }
     }
 

@@ -68,7 +68,9 @@ package final class TCPSocket {
 
     /// Writes from at most `maxVectors` pieces in one call.
     package func write(_ vectors: UnsafeBufferPointer<iovec>) -> WriteResult {
-        if vectors.count == 1 { return Self.writeResult(SystemCall.send(descriptor, vectors[0])) }
+        if vectors.count == 1 {
+            return write(UnsafeRawBufferPointer(start: vectors[0].iov_base, count: vectors[0].iov_len))
+        }
         let bounded = UnsafeBufferPointer(start: vectors.baseAddress, count: min(vectors.count, Self.maxVectors))
         return Self.writeResult(SystemCall.send(descriptor, bounded))
     }
@@ -85,9 +87,7 @@ package final class TCPSocket {
 
     /// Writes what fits of one piece of memory.
     package func write(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
-        // sendmsg only reads through the pointer, although iovec has it mutable.
-        var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-        return withUnsafePointer(to: &vector) { write(UnsafeBufferPointer(start: $0, count: 1)) }
+        Self.writeResult(SystemCall.send(descriptor, bytes))
     }
 
     private static func writeResult(_ result: Int) -> WriteResult {

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 int apus_epoll_wait(int epoll, struct epoll_event *events, int capacity, int64_t timeout_nanoseconds) {
     struct timespec timeout = {
@@ -16,6 +18,16 @@ int apus_epoll_wait(int epoll, struct epoll_event *events, int capacity, int64_t
         return count;
     }
     return errno == EINTR ? 0 : -errno;
+}
+
+ssize_t apus_receive(int fd, void *bytes, size_t count) {
+    ssize_t result = syscall(SYS_recvfrom, fd, bytes, count, 0, NULL, NULL);
+    return result >= 0 ? result : -errno;
+}
+
+ssize_t apus_send(int fd, const void *bytes, size_t count) {
+    ssize_t result = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, NULL, 0);
+    return result >= 0 ? result : -errno;
 }
 
 int apus_accept(int listener, struct sockaddr *peer, socklen_t *length) {

@@ -112,8 +112,6 @@ import Testing
             #expect(harness.client[id].status == "200")
             #expect(harness.client[id].body == Array("Hello".utf8))
             #expect(harness.client[id].isComplete)
-            harness.advance(seconds: 1)
-            harness.run()
             #expect(harness.client[id].resetCode == NGHTTP2_NO_ERROR.rawValue)
             #expect(harness.resets(of: id).isEmpty)
         }

@@ -44,12 +44,15 @@ struct DisconnectTests {
 
     @Test func `the application is not cancelled within the grace`() async throws {
         let events = Mailbox<String>()
-        try await withServer({ $0.disconnectGrace = 1000 }, application: { _, receive, _ in
-            _ = try await receive()
-            _ = try await receive()
-            try await Task.sleep(for: .milliseconds(20))
-            events.put("\(Task.isCancelled)")
-        }) { fixture in
+        try await withServer(
+            { $0.disconnectGrace = 1000 },
+            application: { _, receive, _ in
+                _ = try await receive()
+                _ = try await receive()
+                try await Task.sleep(for: .milliseconds(20))
+                events.put("\(Task.isCancelled)")
+            }
+        ) { fixture in
             let client = try fixture.client()
             try await client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
             client.breakOff()
@@ -60,14 +63,17 @@ struct DisconnectTests {
     @Test("A task that only sleeps is cancelled", arguments: [0.0, 0.02])
     func sleeping(_ grace: Double) async throws {
         let events = Mailbox<String>()
-        try await withServer({ $0.disconnectGrace = grace }, application: { _, _, _ in
-            events.put("asleep")
-            do {
-                try await Task.sleep(for: .seconds(1000))
-            } catch {
-                events.put("cancelled")
+        try await withServer(
+            { $0.disconnectGrace = grace },
+            application: { _, _, _ in
+                events.put("asleep")
+                do {
+                    try await Task.sleep(for: .seconds(1000))
+                } catch {
+                    events.put("cancelled")
+                }
             }
-        }) { fixture in
+        ) { fixture in
             let client = try fixture.client()
             try await client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
             #expect(try await events.next() == "asleep")
@@ -165,18 +171,21 @@ struct DisconnectTests {
     func freedWithinResponse(_ version: String) async throws {
         let connection = WeakBox<ConnectionInfo>()
         let sent = Counter()
-        try await withServer({
-            $0.tls = try? TestCertificate.shared()
-            $0.insecureBinds = [.address(host: "127.0.0.1", port: 0)]
-        }, application: { scope, receive, send in
-            guard case .http(let request) = scope, request.path != "/ping" else { return try await pong(send) }
-            connection.set(request.connection)
-            try await send(.responseStart(status: 200))
-            while true {
-                try await send(.responseBody(Bytes(repeatElement(1, count: 64 * 1024)), more: true))
-                sent.add()
+        try await withServer(
+            {
+                $0.tls = try? TestCertificate.shared()
+                $0.insecureBinds = [.address(host: "127.0.0.1", port: 0)]
+            },
+            application: { scope, receive, send in
+                guard case .http(let request) = scope, request.path != "/ping" else { return try await pong(send) }
+                connection.set(request.connection)
+                try await send(.responseStart(status: 200))
+                while true {
+                    try await send(.responseBody(Bytes(repeatElement(1, count: 64 * 1024)), more: true))
+                    sent.add()
+                }
             }
-        }) { fixture in
+        ) { fixture in
             let plain = ServerFixture(
                 server: fixture.server,
                 listeners: fixture.listeners.filter { !$0.isSecure },

@@ -56,10 +56,13 @@ struct LifespanTests {
     }
 
     @Test func `an application that returns at once on the lifespan is served`() async throws {
-        try await withServer(lifespan: true, application: { scope, _, send in
-            guard case .http = scope else { return }
-            try await pong(send)
-        }) { fixture async throws in
+        try await withServer(
+            lifespan: true,
+            application: { scope, _, send in
+                guard case .http = scope else { return }
+                try await pong(send)
+            }
+        ) { fixture async throws in
             #expect(try await fixture.get().body == "pong")
         }
     }

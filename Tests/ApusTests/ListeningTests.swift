@@ -37,11 +37,14 @@ struct ListeningTests {
     @Test func `a certificate that cannot be read is told before any port is opened`() async throws {
         try await withServer(application: application) { fixture in
             let port = fixture.port
-            let server = Server({
-                // In use: were it opened first, that would be the error.
-                $0.binds = [.address(host: "127.0.0.1", port: port)]
-                $0.tls = .init(certificateFile: "/nowhere/cert.pem", keyFile: "/nowhere/key.pem")
-            }, application: application)
+            let server = Server(
+                {
+                    // In use: were it opened first, that would be the error.
+                    $0.binds = [.address(host: "127.0.0.1", port: port)]
+                    $0.tls = .init(certificateFile: "/nowhere/cert.pem", keyFile: "/nowhere/key.pem")
+                },
+                application: application
+            )
             let error = await #expect(throws: ConfigurationError.self) { try await server.run() }
             #expect(error?.option == "--certfile")
             #expect(error?.message.contains("/nowhere/cert.pem") == true)
@@ -50,14 +53,17 @@ struct ListeningTests {
 
     @Test("A configuration that cannot be served is told", arguments: [0, 1, 2, 3])
     func contradictions(_ number: Int) async throws {
-        let server = Server({
-            switch number {
-            case 0: $0.binds = []
-            case 1: $0.protocols = []
-            case 2: $0.protocols = [.http3]
-            default: $0.binds = [.address(host: "no.such.host.invalid", port: 0)]
-            }
-        }, application: application)
+        let server = Server(
+            {
+                switch number {
+                case 0: $0.binds = []
+                case 1: $0.protocols = []
+                case 2: $0.protocols = [.http3]
+                default: $0.binds = [.address(host: "no.such.host.invalid", port: 0)]
+                }
+            },
+            application: application
+        )
         await #expect(throws: ConfigurationError.self) { try await server.run() }
     }
 

@@ -301,18 +301,24 @@ struct ResponseTests {
             try await client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
             #expect(try await client.response()["alt-svc"] == nil)
         }
-        try await withServer({
-            secure(&$0)
-            $0.protocols = [.http1, .http2]
-        }, application: application) { fixture in
+        try await withServer(
+            {
+                secure(&$0)
+                $0.protocols = [.http1, .http2]
+            },
+            application: application
+        ) { fixture in
             let said = try await fixture.curl("-i").text
             #expect(said.contains("200"))
             #expect(!said.contains("alt-svc"))
         }
-        try await withServer({
-            secure(&$0)
-            $0.altSvcPort = 443
-        }, application: application) { fixture async throws in
+        try await withServer(
+            {
+                secure(&$0)
+                $0.altSvcPort = 443
+            },
+            application: application
+        ) { fixture async throws in
             #expect(try await fixture.curl("-i").text.contains("alt-svc: h3=\":443\""))
         }
     }

@@ -41,7 +41,8 @@ struct SendingTests {
             #expect(try await settled(fixture) { started.value } == 100)
             let response = try await client.response()
             #expect(response.bytes.count == 100 * piece)
-            let isOrdered = (0..<100).allSatisfy { response.bytes[$0 * piece] == $0 && response.bytes[($0 + 1) * piece - 1] == $0 }
+            let isOrdered = (0..<100)
+                .allSatisfy { response.bytes[$0 * piece] == $0 && response.bytes[($0 + 1) * piece - 1] == $0 }
             #expect(isOrdered)
         }
     }
@@ -65,11 +66,14 @@ struct SendingTests {
 
     @Test func `an application in Swift's pool may block its thread`() async throws {
         let isReleased = Mutex(false)
-        try await withServer({ $0.executor = .global }, application: { scope, _, send in
-            guard case .http(let request) = scope else { return }
-            if request.path == "/block" { while !isReleased.withLock({ $0 }) { usleep(1000) } }
-            try await pong(send)
-        }) { fixture in
+        try await withServer(
+            { $0.executor = .global },
+            application: { scope, _, send in
+                guard case .http(let request) = scope else { return }
+                if request.path == "/block" { while !isReleased.withLock({ $0 }) { usleep(1000) } }
+                try await pong(send)
+            }
+        ) { fixture in
             let blocked = try fixture.client()
             try await blocked.send("GET /block HTTP/1.1\r\nhost: test\r\n\r\n")
             #expect(try await fixture.get().body == "pong")
@@ -78,19 +82,25 @@ struct SendingTests {
         }
     }
 
-    @Test("A sender waits while the client does not read", arguments: [Configuration.ApplicationExecutor.loop, .global])
+    @Test(
+        "A sender waits while the client does not read",
+        arguments: [Configuration.ApplicationExecutor.loop, .global]
+    )
     func backPressure(_ executor: Configuration.ApplicationExecutor) async throws {
         let sent = Counter()
         let piece = Bytes(repeatElement(UInt8(ascii: "x"), count: 64 * 1024))
-        try await withServer({ $0.executor = executor }, application: { scope, _, send in
-            guard case .http(let request) = scope, request.path != "/ping" else { return try await pong(send) }
-            try await send(.responseStart(status: 200))
-            for _ in 0..<512 {
-                try await send(.responseBody(piece, more: true))
-                sent.add(piece.count)
+        try await withServer(
+            { $0.executor = executor },
+            application: { scope, _, send in
+                guard case .http(let request) = scope, request.path != "/ping" else { return try await pong(send) }
+                try await send(.responseStart(status: 200))
+                for _ in 0..<512 {
+                    try await send(.responseBody(piece, more: true))
+                    sent.add(piece.count)
+                }
+                try await send(.responseBody(""))
             }
-            try await send(.responseBody(""))
-        }) { fixture in
+        ) { fixture in
             let client = try fixture.client(receiveBuffer: 16 * 1024)
             try await client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
             let waiting = try await settled(fixture) { sent.value }
@@ -113,7 +123,8 @@ struct SendingTests {
         }) { fixture in
             let client = try fixture.client()
             let size = 32 << 20
-            let framing = chunked ? "transfer-encoding: chunked\r\n\r\n\(String(size, radix: 16))" : "content-length: \(size)\r\n"
+            let framing =
+                chunked ? "transfer-encoding: chunked\r\n\r\n\(String(size, radix: 16))" : "content-length: \(size)\r\n"
             try await client.send("POST / HTTP/1.1\r\nhost: test\r\n\(framing)\r\n")
             let bytes = [UInt8](repeating: 7, count: size)
             var taken = 0

@@ -49,9 +49,12 @@ struct ShutdownTests {
     @Test("A second shutdown ends at once", arguments: [true, false])
     func secondShutdown(_ byTimeout: Bool) async throws {
         let slow = Slow()
-        let fixture = try await startServer({
-            $0.gracefulTimeout = byTimeout ? 0.05 : 1000
-        }, application: slow.application)
+        let fixture = try await startServer(
+            {
+                $0.gracefulTimeout = byTimeout ? 0.05 : 1000
+            },
+            application: slow.application
+        )
         let client = try fixture.client()
         try await client.send("GET /slow HTTP/1.1\r\nhost: test\r\n\r\n")
         await slow.entered.wait()

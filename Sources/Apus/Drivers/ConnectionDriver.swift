@@ -11,8 +11,11 @@ class ConnectionDriver {
     let defaults: ResponseDefaults
     /// What all requests of the connection share; set before the first one.
     var info: ConnectionInfo
+    // The table calls nobody, so that no access to it can overlap another.
+    @exclusivity(unchecked)
     private var streams = StreamTable()
     /// The stream that holds its head for a body that may follow in the same turn; seldom there are others.
+    @exclusivity(unchecked)
     private var headHolder: RequestStream?
     private var otherHeadHolders: [RequestStream] = []
     private var isAwaitingFlush = false

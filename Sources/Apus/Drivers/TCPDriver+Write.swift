@@ -26,6 +26,10 @@ extension TCPDriver {
     }
 
     private func writePlaintext() {
+        if let piece = output.onlyPiece {
+            settle(socket.write(piece)) { output.consume($0) }
+            return
+        }
         if case .file(let region, let offset, let count) = output.front {
             let result = socket.sendFile(from: region.descriptor, offset: offset, count: count)
             if case .wrote(0) = result {

@@ -14,10 +14,11 @@ final class TCPDriver: ConnectionDriver {
         /// TLS has not agreed yet.
         case handshaking
         /// Plaintext of which too little has come to tell HTTP/2's preface from a request line.
-        case detecting([UInt8])
-        case serving(TCPProtocol)
+        case detecting
+        /// There is a connection.
+        case serving
         /// Everything is said; the peer's FIN is awaited, so that what it still sends does not reset what it has not read.
-        case lingering(until: Instant)
+        case lingering
         case closed
     }
 
@@ -29,7 +30,14 @@ final class TCPDriver: ConnectionDriver {
     let socket: TCPSocket
     let listener: ListenerContext
     let tls: TLSSession?
-    var stage: Stage
+    private var stage: Stage
+    /// The protocol engine, while the stage is `serving`.
+    private var connection: TCPProtocol?
+    /// What came while the stage was `detecting`; shorter than HTTP/2's preface.
+    private var firstBytes: [UInt8] = []
+    private var lingerDeadline = Instant.distantFuture
+    // Nothing that is called with it comes back to it: the dynamic check would cost a thread-local set of accesses.
+    @exclusivity(unchecked)
     var output = OutputBuffer()
     /// Edges of the socket that have been told and not used up.
     private var isReadable = false
@@ -51,7 +59,7 @@ final class TCPDriver: ConnectionDriver {
             stage = .handshaking
         } else {
             tls = nil
-            stage = .detecting([])
+            stage = .detecting
         }
         timer = LoopTimer(loop: worker.loop)
         handshakeDeadline = worker.loop.now + .seconds(worker.configuration.limits.handshakeTimeout)
@@ -75,27 +83,27 @@ final class TCPDriver: ConnectionDriver {
     // MARK: - What a stream asks for
 
     override var acceptsFiles: Bool {
-        guard case .serving(let connection) = stage else { return false }
+        guard let connection else { return false }
         return connection.acceptsFiles
     }
 
     override func perform(_ event: ResponseEvent, on id: StreamID) {
-        guard case .serving(let connection) = stage else { return }
+        guard let connection else { return }
         connection.send(event, on: id)
     }
 
     override func opened(window count: Int, on id: StreamID) {
-        guard case .serving(let connection) = stage else { return }
+        guard let connection else { return }
         connection.consumed(count, on: id)
     }
 
     override func bufferedOutput(on id: StreamID) -> Int {
-        guard case .serving(let connection) = stage else { return 0 }
+        guard let connection else { return 0 }
         return connection.bufferedOutput(on: id)
     }
 
     override func handlerEnded(on id: StreamID) {
-        guard case .serving(let connection) = stage else { return }
+        guard let connection else { return }
         connection.applicationEnded(on: id)
     }
 
@@ -105,12 +113,12 @@ final class TCPDriver: ConnectionDriver {
         isReadable = true
         read()
         switch stage {
-        case .serving(let connection):
-            connection.shutdown(now: now)
+        case .serving:
+            connection?.shutdown(now: now)
         case .handshaking:
             handshakeDeadline = min(handshakeDeadline, now + Self.drainPatience)
         case .lingering:
-            stage = .lingering(until: now + Self.drainPatience)
+            lingerDeadline = now + Self.drainPatience
         case .detecting, .closed:
             // Nothing was asked yet: nobody is harmed.
             close()
@@ -140,11 +148,8 @@ final class TCPDriver: ConnectionDriver {
     }
 
     private var wantsInput: Bool {
-        switch stage {
-        case .handshaking, .detecting, .lingering: true
-        case .serving(let connection): connection.wantsInput && !inputHasEnded
-        case .closed: false
-        }
+        if let connection { return connection.wantsInput && !inputHasEnded }
+        return stage != .closed
     }
 
     private func readOnce() {
@@ -166,7 +171,7 @@ final class TCPDriver: ConnectionDriver {
     }
 
     private func received(_ bytes: UnsafeRawBufferPointer) {
-        if case .lingering = stage { return }
+        if stage == .lingering { return }
         guard let tls else {
             receivedPlaintext(bytes)
             return
@@ -174,7 +179,7 @@ final class TCPDriver: ConnectionDriver {
         do {
             let buffer = worker.plaintextBuffer
             let count = try tls.receive(bytes, into: buffer)
-            if case .handshaking = stage, tls.isHandshakeComplete { startServing(over: tls) }
+            if stage == .handshaking, tls.isHandshakeComplete { startServing(over: tls) }
             if count > 0 { receivedPlaintext(UnsafeRawBufferPointer(rebasing: buffer[0..<count])) }
             if tls.receivedCloseNotify { inputEnded() }
         } catch {
@@ -183,11 +188,11 @@ final class TCPDriver: ConnectionDriver {
     }
 
     private func receivedPlaintext(_ bytes: UnsafeRawBufferPointer) {
-        if case .detecting(let before) = stage {
-            detect(before + bytes)
+        if stage == .detecting {
+            detect(firstBytes + bytes)
             return
         }
-        guard case .serving(let connection) = stage else { return }
+        guard let connection else { return }
         connection.receive(bytes, now: now)
         drainEvents()
         if isDraining { connection.shutdown(now: now) }
@@ -198,17 +203,17 @@ final class TCPDriver: ConnectionDriver {
         let found = bytes.withUnsafeBytes { ProtocolPreface.classify($0) }
         switch found {
         case .undecided where listener.offers(.http2):
-            stage = .detecting(bytes)
+            firstBytes = bytes
             return
         case .http2 where listener.offers(.http2):
-            stage = .serving(.http2(listener.http2Connection(now: now)))
+            serve(.http2(listener.http2Connection(now: now)))
         default:
             guard listener.offers(.http1) else {
                 logClosing("the peer does not speak HTTP/2 and nothing else is served here")
                 close()
                 return
             }
-            stage = .serving(.http1(listener.http1Connection(now: now)))
+            serve(.http1(listener.http1Connection(now: now)))
         }
         bytes.withUnsafeBytes { receivedPlaintext($0) }
     }
@@ -221,19 +226,25 @@ final class TCPDriver: ConnectionDriver {
         )
         info = listener.info(of: socket, tls: facts, rootPath: worker.configuration.rootPath)
         if tls.negotiatedProtocol == .http2 {
-            stage = .serving(.http2(listener.http2Connection(now: now)))
+            serve(.http2(listener.http2Connection(now: now)))
         } else if listener.offers(.http1) {
-            stage = .serving(.http1(listener.http1Connection(now: now)))
+            serve(.http1(listener.http1Connection(now: now)))
         } else {
             logClosing("the peer did not offer h2, and nothing else is served over TCP here")
             close()
         }
     }
 
+    private func serve(_ connection: TCPProtocol) {
+        firstBytes = []
+        self.connection = connection
+        stage = .serving
+    }
+
     private func inputEnded() {
         guard !inputHasEnded else { return }
         inputHasEnded = true
-        guard case .serving(let connection) = stage else {
+        guard let connection else {
             close()
             return
         }
@@ -242,7 +253,7 @@ final class TCPDriver: ConnectionDriver {
     }
 
     func drainEvents() {
-        while case .serving(let connection) = stage, let event = connection.nextEvent() {
+        while let event = connection?.nextEvent() {
             dispatch(event)
         }
     }
@@ -257,7 +268,7 @@ final class TCPDriver: ConnectionDriver {
         write()
         // What was written may do so too; the others have their turn first.
         if isReadable && wantsInput { scheduleFlush() }
-        guard case .serving(let connection) = stage else {
+        guard let connection else {
             rearm()
             return
         }
@@ -294,7 +305,7 @@ final class TCPDriver: ConnectionDriver {
     /// Whether there is something to write.
     private func fillOutput() -> Bool {
         if hasCiphertext || !output.isEmpty { return true }
-        guard case .serving(let connection) = stage else { return false }
+        guard let connection else { return false }
         connection.nextOutput(into: &output, now: now)
         return !output.isEmpty
     }
@@ -329,7 +340,9 @@ final class TCPDriver: ConnectionDriver {
     func linger() {
         socket.shutdownWrite()
         let patience = isDraining ? Self.drainPatience : .seconds(worker.configuration.limits.lingerTimeout)
-        stage = .lingering(until: now + patience)
+        lingerDeadline = now + patience
+        stage = .lingering
+        connection = nil
     }
 
     func close() {
@@ -341,8 +354,9 @@ final class TCPDriver: ConnectionDriver {
     }
 
     private func end(_ closeSocket: () -> Void) {
-        if case .closed = stage { return }
+        if stage == .closed { return }
         stage = .closed
+        connection = nil
         timer.set(nil)
         closeSocket()
         output.removeAll()
@@ -363,11 +377,11 @@ final class TCPDriver: ConnectionDriver {
     private var deadline: Instant? {
         switch stage {
         case .handshaking, .detecting: return handshakeDeadline
-        case .lingering(let until): return until
+        case .lingering: return lingerDeadline
         case .closed: return nil
-        case .serving(let connection):
-            guard let stallDeadline else { return connection.deadline }
-            return min(stallDeadline, connection.deadline ?? stallDeadline)
+        case .serving:
+            guard let stallDeadline else { return connection?.deadline }
+            return min(stallDeadline, connection?.deadline ?? stallDeadline)
         }
     }
 
@@ -378,12 +392,12 @@ final class TCPDriver: ConnectionDriver {
             close()
         case .lingering, .closed:
             close()
-        case .serving(let connection):
+        case .serving:
             if let stallDeadline, stallDeadline <= now {
                 logClosing("the peer took nothing of its response within the stall timeout")
                 abort()
             } else {
-                connection.handleTimeout(now: now)
+                connection?.handleTimeout(now: now)
                 drainEvents()
             }
         }

@@ -18,6 +18,11 @@
 /// Waits for events; a negative timeout waits for ever. An interruption counts as no event.
 int apus_epoll_wait(int epoll, struct epoll_event *events, int capacity, int64_t timeout_nanoseconds);
 
+/// recv and send (without SIGPIPE) as bare system calls: the library's wrappers are cancellation points, which in a
+/// process of several threads costs two atomic operations a call. The number of bytes, or -errno.
+ssize_t apus_receive(int fd, void *bytes, size_t count);
+ssize_t apus_send(int fd, const void *bytes, size_t count);
+
 /// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC.
 int apus_accept(int listener, struct sockaddr *peer, socklen_t *length);
 

@@ -49,7 +49,9 @@ final class RawClient: Sendable {
         var patience = timeval(tv_sec: Self.patience, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-        guard connect(descriptor) == 0 else { throw Failure(description: "connect: \(String(cString: strerror(errno)))") }
+        guard connect(descriptor) == 0 else {
+            throw Failure(description: "connect: \(String(cString: strerror(errno)))")
+        }
     }
 
     deinit {

@@ -44,6 +44,8 @@ final class TCPDriver: ConnectionDriver {
     var isWritable = true
     private var peerHasLeft = false
     private var inputHasEnded = false
+    /// Whether TLS's close_notify is queued.
+    private var hasSaidGoodbye = false
     private let timer: LoopTimer
     private var handshakeDeadline: Instant
     /// Whether the server drains: what is asked still is the last.
@@ -276,7 +278,7 @@ final class TCPDriver: ConnectionDriver {
         case .open:
             rearm()
         case .close:
-            if output.isEmpty && !hasCiphertext { finish(connection.connectionError) }
+            if hasSaidEverything() { finish(connection.connectionError) }
             rearm()
         case .abort:
             if let error = connection.connectionError { logClosing(error.description) }
@@ -320,14 +322,21 @@ final class TCPDriver: ConnectionDriver {
 
     // MARK: - End
 
+    /// Whether all output has reached the socket, TLS's close_notify behind it: a FIN before that would cut it off.
+    private func hasSaidEverything() -> Bool {
+        guard output.isEmpty && !hasCiphertext else { return false }
+        guard let tls, !hasSaidGoodbye else { return true }
+        hasSaidGoodbye = true
+        tls.close()
+        write()
+        return !hasCiphertext
+    }
+
     /// Everything is said: FIN, then a short wait for the peer's.
     private func finish(_ error: ConnectionError?) {
+        if case .closed = stage { return }
         if let error { logClosing(error.description) }
         clientLeft()
-        if let tls {
-            tls.close()
-            writeCiphertext()
-        }
         guard !inputHasEnded else {
             close()
             return
@@ -360,6 +369,9 @@ final class TCPDriver: ConnectionDriver {
         timer.set(nil)
         closeSocket()
         output.removeAll()
+        // What TLS still holds goes nowhere.
+        isWritable = false
+        isReadable = false
         clientLeft()
         worker.closed(self)
     }

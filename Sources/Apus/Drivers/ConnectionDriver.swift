@@ -81,8 +81,6 @@ class ConnectionDriver {
 
     // MARK: For the subclass
 
-    var hasStreams: Bool { !streams.isEmpty }
-
     /// Sends the heads for which nothing followed.
     func releaseHeads() {
         if let stream = headHolder {
@@ -130,7 +128,10 @@ class ConnectionDriver {
 
     /// The connection is gone, and with it the client of every request.
     func clientLeft() {
-        for stream in streams.all {
+        let gone = streams.all
+        // Not once their applications end: those may outlive the loop, and with it the last chance to part.
+        streams = StreamTable()
+        for stream in gone {
             stream.clientLeft()
         }
     }
@@ -155,8 +156,6 @@ extension ConnectionDriver: TurnEndHandler {
 struct StreamTable {
     private var first: RequestStream?
     private var others: [StreamID: RequestStream] = [:]
-
-    var isEmpty: Bool { first == nil && others.isEmpty }
 
     var all: [RequestStream] {
         (first.map { [$0] } ?? []) + Array(others.values)

@@ -9,7 +9,6 @@ extension RequestStream {
         guard phase == .started, !bodyStarted else {
             throw ContractViolation("a file as the body before the response's start, or beside another body")
         }
-        bodyStarted = true
         let region: FileRegion
         do {
             region = try FileSystem.openRegularFile(path)
@@ -19,6 +18,7 @@ extension RequestStream {
         if let declared = bodyLeft, !dropsBody, declared != region.count {
             throw ContractViolation("the file has \(region.count) bytes, its content-length says \(declared)")
         }
+        bodyStarted = true
         sendHead(beforeFileOf: region.count)
         guard !dropsBody, region.count > 0 else {
             finishFile(sendingEnd: !dropsBody && !headEndedStream)

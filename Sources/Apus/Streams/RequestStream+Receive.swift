@@ -10,7 +10,8 @@ extension RequestStream {
         return try await withTaskCancellationHandler {
             try await withUnsafeThrowingContinuation { continuation in
                 let runs = loop.runOnLoop { [self] in wait(waiter, continuation) }
-                if !runs { continuation.resume(throwing: ClientDisconnected()) }
+                // The loop ends after its last connection.
+                if !runs { continuation.resume(returning: .disconnect) }
             }
         } onCancel: {
             loop.submit { [self] in cancel(waiter) }
@@ -28,7 +29,8 @@ extension RequestStream {
             return
         }
         waiter.suspend(continuation)
-        if waiter.isWaiting { receiver = waiter }
+        receiver = waiter
+        if waiter.isCancelled { cancel(waiter) }
     }
 
     private func cancel(_ waiter: Waiter<ReceiveEvent>) {
@@ -83,6 +85,8 @@ extension RequestStream {
     }
 
     func requestEnded(trailers: Headers?) {
+        // A request without a body was complete from the start, and the application may know it already.
+        guard !requestEnded else { return }
         owesContinue = false
         requestEnded = true
         requestTrailers = trailers

@@ -25,9 +25,10 @@ extension RequestStream {
 
     private func wait(_ waiting: SendWaiter, _ continuation: UnsafeContinuation<Void, any Error>) {
         waiting.waiter.suspend(continuation)
-        guard waiting.waiter.isWaiting else { return }
         senders.append(waiting)
         resumeSenders()
+        // A cancelled task may still send what need not wait, as it may where it sends without a hop.
+        if waiting.waiter.isCancelled { cancel(waiting) }
     }
 
     private func cancel(_ waiting: SendWaiter) {
@@ -161,7 +162,7 @@ extension RequestStream {
         guard let head = heldHead else { return }
         heldHead = nil
         driver?.holdsHeadNoMore(self)
-        if ends && head.contentLength == nil && ResponseRules.allowsContentLength(head.status) {
+        if ends && head.contentLength == nil && knowsLength(of: bytes, head.status) {
             head.contentLength = bytes.count
             head.headers.append("content-length", String(bytes.count))
         }
@@ -170,6 +171,12 @@ extension RequestStream {
             headEndedStream = true
         }
         driver?.send(.head(head), on: id)
+    }
+
+    /// RFC 9110 §8.6: the answers to HEAD and 304 may only say the length that the answer to GET would have. An empty
+    /// body says nothing about that, a 304 never has one.
+    private func knowsLength(of bytes: Bytes, _ status: Int) -> Bool {
+        ResponseRules.allowsContentLength(status) && status != 304 && !(scope.head.isHead && bytes.isEmpty)
     }
 
     private func sendTrailers(_ trailers: Headers) throws {

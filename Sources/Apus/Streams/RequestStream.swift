@@ -133,6 +133,8 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         waitingBody.removeAll()
         let driver = driver
         self.driver = nil
+        // A send of a task that the application has left behind: nobody would tell it any more.
+        resumeSenders()
         driver?.applicationEnded(on: id)
     }
 
@@ -158,6 +160,7 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         phase = .failed
         heldHead = nil
         file = nil
+        deliver(.disconnect)
         failSenders(ClientDisconnected())
         driver?.send(.reset(reason), on: id)
     }

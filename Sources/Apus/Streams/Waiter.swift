@@ -3,18 +3,12 @@ import ApusGateway
 /// A task that waits for a value; resumed exactly once. Confined to the loop's thread, as its stream is.
 final class Waiter<Value: Sendable>: @unchecked Sendable {
     private var continuation: UnsafeContinuation<Value, any Error>?
-    private var isCancelled = false
+    /// Whether the task was cancelled, perhaps before it waited.
+    private(set) var isCancelled = false
 
-    /// Whether somebody is still to be resumed.
-    var isWaiting: Bool { continuation != nil }
-
-    /// Takes the continuation of the task; a task that was cancelled before is resumed at once.
+    /// Takes the continuation of the task.
     func suspend(_ continuation: UnsafeContinuation<Value, any Error>) {
-        if isCancelled {
-            continuation.resume(throwing: CancellationError())
-        } else {
-            self.continuation = continuation
-        }
+        self.continuation = continuation
     }
 
     func resume(returning value: Value) {

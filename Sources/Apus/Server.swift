@@ -1,4 +1,5 @@
 import ApusGateway
+import ApusHTTP
 import ApusTransport
 import Logging
 import ServiceLifecycle
@@ -27,8 +28,37 @@ public final class Server: Service, Sendable {
         var phase = Phase.idle
         /// Whether a shutdown was asked for before the server ran.
         var stopsAtOnce = false
+        /// The application's lifespan, once its startup has begun.
+        var lifespan: Lifespan?
+        /// Why the server ended before it served.
+        var failure: (any Error)?
         var waiting: [CheckedContinuation<[Listener], any Error>] = []
         var drained: CheckedContinuation<Void, Never>?
+
+        /// Notes that a shutdown was asked for; gives what it comes to.
+        mutating func beginShutdown() -> Shutdown {
+            switch phase {
+            case .idle, .starting:
+                let lifespan = stopsAtOnce ? lifespan : nil
+                stopsAtOnce = true
+                return lifespan.map { .giveUp($0) } ?? .nothing
+            case .running(let worker, _):
+                phase = .draining(worker)
+                return .drain(worker)
+            case .draining(let worker):
+                return .terminate(worker)
+            case .ended:
+                return lifespan.map { .giveUp($0) } ?? .nothing
+            }
+        }
+    }
+
+    /// What a call of ``shutdown()`` comes to.
+    private enum Shutdown {
+        case nothing
+        case drain(Worker)
+        case terminate(Worker)
+        case giveUp(Lifespan)
     }
 
     private let configuration: Configuration
@@ -54,6 +84,7 @@ public final class Server: Service, Sendable {
     ///
     /// - Throws: ``ConfigurationError`` before any port is opened, ``BindError``, ``StartupFailed``.
     public func run() async throws {
+        try begin()
         do {
             try await serve()
             finish(ServerEnded())
@@ -64,7 +95,6 @@ public final class Server: Service, Sendable {
     }
 
     private func serve() async throws {
-        try begin()
         let (worker, listeners) = try Binder(configuration: configuration).worker(application, logger)
         try worker.loop.start()
         defer {
@@ -72,11 +102,36 @@ public final class Server: Service, Sendable {
             worker.loop.join()
         }
         let lifespan = Lifespan(logger: logger)
-        worker.state = try await lifespan.startup(application, on: worker.loop)
-        if try await accept(with: worker, listeners) {
-            await serve(with: worker)
+        worker.state = try await start(lifespan, on: worker.loop)
+        try await accept(with: worker, listeners)
+        await serve(with: worker)
+        await end(lifespan)
+    }
+
+    /// Runs the application's startup; cancelling the task, or a second shutdown, gives up on one that hangs.
+    private func start(_ lifespan: Lifespan, on loop: EventLoop) async throws(StartupFailed) -> State {
+        protected.withLock { $0.lifespan = lifespan }
+        let executor: any TaskExecutor = configuration.executor == .loop ? loop : globalConcurrentExecutor
+        lifespan.start(application, on: executor)
+        let failure = await withTaskCancellationHandler {
+            await lifespan.startup()
+        } onCancel: {
+            lifespan.giveUp("the start was cancelled")
+        }
+        if let failure { throw failure }
+        return lifespan.preparedState
+    }
+
+    /// Runs the application's shutdown, which may take as long as the last requests might.
+    private func end(_ lifespan: Lifespan) async {
+        // A year stands for ever.
+        let patience = min(TimeSpan.seconds(configuration.gracefulTimeout), .seconds(365 * 86_400))
+        let watchdog = Task {
+            try await Task.sleep(for: .nanoseconds(Int64(patience.nanoseconds)))
+            lifespan.giveUp("it took longer than the graceful timeout")
         }
         await lifespan.shutdown()
+        watchdog.cancel()
     }
 
     private func begin() throws {
@@ -88,8 +143,8 @@ public final class Server: Service, Sendable {
         }
     }
 
-    /// Begins to accept and tells who waits for the ports; false where a shutdown came first.
-    private func accept(with worker: Worker, _ listeners: [Listener]) async throws -> Bool {
+    /// Begins to accept and tells who waits for the ports; drains at once where a shutdown came first.
+    private func accept(with worker: Worker, _ listeners: [Listener]) async throws {
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             worker.loop.submit {
                 continuation.resume(with: Result { try worker.startAccepting() })
@@ -104,7 +159,7 @@ public final class Server: Service, Sendable {
         for continuation in waiting {
             continuation.resume(returning: listeners)
         }
-        return !stops
+        if stops { shutdown() }
     }
 
     private func serve(with worker: Worker) async {
@@ -128,29 +183,14 @@ public final class Server: Service, Sendable {
 
     /// Begins to drain: no new connections, requests may finish until the graceful timeout. A second call ends at once.
     ///
-    /// ``run()`` returns when it is done. Harmless before and after.
+    /// ``run()`` returns when it is done. While the application starts or cleans up, a further call gives up on that.
+    /// Harmless before and after.
     public func shutdown() {
-        let (worker, again) = protected.withLock { protected in
-            switch protected.phase {
-            case .idle, .starting:
-                protected.stopsAtOnce = true
-                return (nil as Worker?, false)
-            case .running(let worker, _):
-                protected.phase = .draining(worker)
-                return (worker, false)
-            case .draining(let worker):
-                return (worker, true)
-            case .ended:
-                return (nil, false)
-            }
-        }
-        guard let worker else { return }
-        worker.loop.submit {
-            if again {
-                worker.terminateAll("the server stops at once")
-            } else {
-                worker.drain { self.drained() }
-            }
+        switch protected.withLock({ $0.beginShutdown() }) {
+        case .nothing: return
+        case .drain(let worker): worker.loop.submit { worker.drain { self.drained() } }
+        case .terminate(let worker): worker.loop.submit { worker.terminateAll("the server stops at once") }
+        case .giveUp(let lifespan): lifespan.giveUp("the server stops at once")
         }
     }
 
@@ -173,6 +213,8 @@ public final class Server: Service, Sendable {
     private func finish(_ error: any Error) {
         let waiting = protected.withLock { protected in
             protected.phase = .ended
+            protected.lifespan = nil
+            protected.failure = error
             let waiting = protected.waiting
             protected.waiting = []
             return waiting
@@ -195,7 +237,7 @@ public final class Server: Service, Sendable {
                 case .running(_, let listeners):
                     return .success(listeners)
                 case .draining, .ended:
-                    return .failure(ServerEnded())
+                    return .failure(protected.failure ?? ServerEnded())
                 }
             }
             if let result { continuation.resume(with: result) }

@@ -33,7 +33,16 @@ final class Lifespan: EventChannel {
         var waiter: CheckedContinuation<Outcome, Never>?
         /// An answer that came before anyone waited for it.
         var outcome: Outcome?
+        /// What requests will see: the state when startup was answered.
+        var prepared = State()
         var task: Task<Void, Never>?
+
+        /// Takes an answer; gives who is to be resumed with it.
+        mutating func settle(_ outcome: Outcome, _ next: Phase) -> CheckedContinuation<Outcome, Never>? {
+            phase = next
+            if waiter == nil { self.outcome = outcome }
+            return waiter.take()
+        }
     }
 
     private let state = LifespanState()
@@ -46,11 +55,8 @@ final class Lifespan: EventChannel {
 
     // MARK: The server's side
 
-    /// Runs the application's startup.
-    ///
-    /// - Returns: The state for the requests to come.
-    /// - Throws: ``StartupFailed`` with the application's message.
-    func startup(_ application: any Application, on executor: any TaskExecutor) async throws(StartupFailed) -> State {
+    /// Starts the application.
+    func start(_ application: any Application, on executor: any TaskExecutor) {
         let task = Task(executorPreference: executor) { [self] in
             do {
                 try await application(.lifespan(LifespanScope(state: state)), Receive(self), Send(self))
@@ -60,9 +66,16 @@ final class Lifespan: EventChannel {
             }
         }
         protected.withLock { $0.task = task }
-        if case .failed(let message) = await answer() { throw StartupFailed(message: message) }
-        return state.snapshot
     }
+
+    /// Waits for the application's answer to startup; gives its message where it could not start.
+    func startup() async -> StartupFailed? {
+        guard case .failed(let message) = await answer() else { return nil }
+        return StartupFailed(message: message)
+    }
+
+    /// What the application had prepared when it answered startup.
+    var preparedState: State { protected.withLock { $0.prepared } }
 
     /// Runs the application's shutdown; returns when it has answered, or has ended.
     func shutdown() async {
@@ -71,9 +84,7 @@ final class Lifespan: EventChannel {
                 return (nil as CheckedContinuation<ReceiveEvent, any Error>?, true)
             }
             protected.phase = protected.receiver == nil ? .stopping : .shutdownReceived
-            let receiver = protected.receiver
-            protected.receiver = nil
-            return (receiver, false)
+            return (protected.receiver.take(), false)
         }
         guard !isOver else { return }
         receiver?.resume(returning: .shutdown)
@@ -82,11 +93,22 @@ final class Lifespan: EventChannel {
         }
     }
 
+    /// Waits no longer for an answer that is due, and cancels the application's task.
+    func giveUp(_ reason: String) {
+        let (waiter, receiver, task) = protected.withLock { protected in
+            let isDue = protected.phase != .serving && protected.phase != .ended
+            let waiter = isDue ? protected.settle(.failed(reason), .ended) : nil
+            return (waiter, isDue ? protected.receiver.take() : nil, isDue ? protected.task : nil)
+        }
+        task?.cancel()
+        receiver?.resume(throwing: CancellationError())
+        waiter?.resume(returning: .failed(reason))
+    }
+
     private func answer() async -> Outcome {
         await withCheckedContinuation { continuation in
             let outcome = protected.withLock { protected in
-                let outcome = protected.outcome
-                protected.outcome = nil
+                let outcome = protected.outcome.take()
                 if outcome == nil { protected.waiter = continuation }
                 return outcome
             }
@@ -94,32 +116,32 @@ final class Lifespan: EventChannel {
         }
     }
 
-    private func settle(_ outcome: Outcome, _ next: Phase) {
-        let waiter = protected.withLock { protected in
-            protected.phase = next
-            let waiter = protected.waiter
-            protected.waiter = nil
-            if waiter == nil { protected.outcome = outcome }
-            return waiter
+    /// The application has returned or thrown.
+    private func ended(_ error: (any Error)?) {
+        let (outcome, waiter) = protected.withLock { protected in
+            protected.task = nil
+            guard let outcome = Self.outcome(of: error, in: protected.phase) else {
+                protected.phase = .ended
+                return (nil as Outcome?, nil as CheckedContinuation<Outcome, Never>?)
+            }
+            return (outcome, protected.settle(outcome, .ended))
         }
-        waiter?.resume(returning: outcome)
+        if let outcome {
+            waiter?.resume(returning: outcome)
+        } else if let error {
+            logger.error("the application's lifespan threw: \(error)")
+        }
     }
 
-    private func ended(_ error: (any Error)?) {
-        switch protected.withLock({ $0.phase }) {
+    /// What the application's end says where an answer is due; nil where none is.
+    private static func outcome(of error: (any Error)?, in phase: Phase) -> Outcome? {
+        switch phase {
         case .starting, .startupReceived:
-            if let error {
-                settle(.failed("the application threw at its startup: \(error)"), .ended)
-            } else {
-                settle(.complete, .ended)
-            }
-        case .serving:
-            protected.withLock { $0.phase = .ended }
-            if let error { logger.error("the application's lifespan threw: \(error)") }
+            error.map { .failed("the application threw at its startup: \($0)") } ?? .complete
         case .stopping, .shutdownReceived:
-            settle(error.map { .failed("the application threw at its shutdown: \($0)") } ?? .complete, .ended)
-        case .ended:
-            if let error { logger.error("the application's lifespan threw: \(error)") }
+            error.map { .failed("the application threw at its shutdown: \($0)") } ?? .complete
+        case .serving, .ended:
+            nil
         }
     }
 
@@ -150,19 +172,29 @@ final class Lifespan: EventChannel {
     }
 
     nonisolated(nonsending) func send(_ event: SendEvent) async throws {
-        let phase = protected.withLock { $0.phase }
-        switch (event, phase) {
-        case (.startupComplete, .starting), (.startupComplete, .startupReceived):
-            settle(.complete, .serving)
-        case (.startupFailed(let message), .starting), (.startupFailed(let message), .startupReceived):
-            settle(.failed(message), .ended)
-        case (.shutdownComplete, .stopping), (.shutdownComplete, .shutdownReceived):
-            settle(.complete, .ended)
-        case (.shutdownFailed(let message), .stopping), (.shutdownFailed(let message), .shutdownReceived):
-            settle(.failed(message), .ended)
-        default:
-            throw ContractViolation("this event is not due on the lifespan scope")
+        let isDue =
+            switch event {
+            case .startupComplete: settle(.complete, .serving, from: .starting, .startupReceived)
+            case .startupFailed(let message): settle(.failed(message), .ended, from: .starting, .startupReceived)
+            case .shutdownComplete: settle(.complete, .ended, from: .stopping, .shutdownReceived)
+            case .shutdownFailed(let message): settle(.failed(message), .ended, from: .stopping, .shutdownReceived)
+            default: false
+            }
+        guard isDue else { throw ContractViolation("this event is not due on the lifespan scope") }
+    }
+
+    /// Takes the application's answer; false where it is not due.
+    private func settle(_ outcome: Outcome, _ next: Phase, from due: Phase...) -> Bool {
+        let (isDue, waiter) = protected.withLock { protected in
+            guard due.contains(protected.phase) else {
+                return (false, nil as CheckedContinuation<Outcome, Never>?)
+            }
+            // What the application puts there later comes too late, however soon that is.
+            if next == .serving { protected.prepared = state.snapshot }
+            return (true, protected.settle(outcome, next))
         }
+        waiter?.resume(returning: outcome)
+        return isDue
     }
 }
 

@@ -109,6 +109,8 @@ final class Worker: @unchecked Sendable {
             do {
                 try acceptor.listener.resume()
             } catch {
+                // The next connection that ends brings another attempt.
+                isPaused = true
                 logger.error("accepting cannot resume: \(error)")
             }
         }

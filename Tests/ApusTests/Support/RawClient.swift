@@ -119,7 +119,7 @@ final class RawClient: Sendable {
 
     private func readChunks(into response: inout RawResponse) async throws {
         while true {
-            let line = try await take(through: "\r\n").dropLast(2)
+            let line = try await take(through: "\r\n").dropLast()
             guard let size = Int(line, radix: 16) else { throw Failure(description: "'\(line)' is no chunk size") }
             response.chunks.append(size)
             guard size > 0 else { break }
@@ -127,7 +127,7 @@ final class RawClient: Sendable {
             _ = try await take(through: "\r\n")
         }
         while true {
-            let line = String(try await take(through: "\r\n").dropLast(2))
+            let line = String(try await take(through: "\r\n").dropLast())
             guard !line.isEmpty else { return }
             response.trailers.append(line)
         }

@@ -144,7 +144,15 @@ let package = Package(
             dependencies: ["ApusGateway", "ApusHTTP", "ApusHTTP3", "CGnuTLS", "CNghttp3", "CNgtcp2"],
             swiftSettings: settings
         ),
-        .testTarget(name: "ApusTests", dependencies: ["Apus", "ApusGateway"], swiftSettings: settings),
+        .testTarget(
+            name: "ApusTests",
+            dependencies: [
+                "Apus", "ApusGateway", "ApusHTTP",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "ApusCommandTests",
             dependencies: [

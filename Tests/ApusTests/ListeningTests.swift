@@ -1,6 +1,5 @@
 import Apus
 import ApusGateway
-import ApusHTTP
 import Foundation
 import Testing
 

@@ -131,6 +131,8 @@ class ConnectionDriver {
         let gone = streams.all
         // Not once their applications end: those may outlive the loop, and with it the last chance to part.
         streams = StreamTable()
+        headHolder = nil
+        otherHeadHolders = []
         for stream in gone {
             stream.clientLeft()
         }

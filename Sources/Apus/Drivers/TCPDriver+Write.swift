@@ -74,10 +74,12 @@ extension TCPDriver {
     /// TLS has failed: the peer gets the alert, or, where it spoke plain HTTP, an answer that it can read.
     func failed(_ error: TLSError) {
         logClosing(error.description)
+        // It cannot be encrypted any more, and trying would fail again in every turn.
+        output.removeAll()
         if case .plaintextHTTP = error {
-            output.removeAll()
             output.append(literal: Self.answerToPlaintext)
             _ = output.withVectors(limit: 1) { socket.write($0) }
+            output.removeAll()
         } else {
             writeCiphertext()
         }

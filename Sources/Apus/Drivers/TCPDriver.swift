@@ -254,10 +254,15 @@ final class TCPDriver: ConnectionDriver {
         drainEvents()
     }
 
-    func drainEvents() {
+    /// Takes the connection's events to their streams; false where there was none.
+    @discardableResult
+    func drainEvents() -> Bool {
+        var hadEvents = false
         while let event = connection?.nextEvent() {
             dispatch(event)
+            hadEvents = true
         }
+        return hadEvents
     }
 
     // MARK: - Output
@@ -291,13 +296,16 @@ final class TCPDriver: ConnectionDriver {
     private func write() {
         var rounds = 0
         releaseHeads()
-        while isWritable, fillOutput() {
+        while isWritable {
+            let hasOutput = fillOutput()
+            // Even where it has nothing to say, asking the engine may have made events: nobody else would fetch them.
+            guard drainEvents() || hasOutput else { break }
             guard rounds < Self.maxRoundsPerTurn else {
                 scheduleFlush()
                 break
             }
             rounds += 1
-            writeOnce()
+            if hasOutput { writeOnce() }
             drainEvents()
             releaseHeads()
         }

@@ -56,7 +56,7 @@ struct ResponseTests {
 
     @Test func `a response to HEAD keeps its length and has no body`() {
         let driver = served("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
-        var head = ResponseHead.ok(length: 5)
+        let head = ResponseHead.ok(length: 5)
         head.endsStream = true
         driver.send(.head(head))
         driver.send(.body("hello", end: true))
@@ -78,7 +78,7 @@ struct ResponseTests {
 
     @Test func `trailers end a chunked body, in place of a declared length`() {
         let driver = served()
-        var head = ResponseHead.ok(length: 2)
+        let head = ResponseHead.ok(length: 2)
         head.trailersFollow = true
         driver.send(.head(head))
         driver.send(.body("ab", end: false))
@@ -93,7 +93,7 @@ struct ResponseTests {
     @Test func `HTTP/1.0 gets neither chunks nor trailers nor informational responses`() {
         let driver = served("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         driver.send(.informational(status: 103, ["link": "</a>"]))
-        var head = ResponseHead.ok()
+        let head = ResponseHead.ok()
         head.trailersFollow = true
         driver.send(.head(head))
         driver.send(.body("ab", end: false))
@@ -126,7 +126,7 @@ struct ResponseTests {
 
     @Test func `the application can end the connection`() {
         let driver = served()
-        var head = ResponseHead.ok(length: 1)
+        let head = ResponseHead.ok(length: 1)
         head.closesConnection = true
         driver.send(.head(head))
         #expect(driver.text.contains("\r\nconnection: close\r\n"))

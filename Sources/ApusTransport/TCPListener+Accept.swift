@@ -30,7 +30,12 @@ extension TCPListener: EventHandler, TimerHandler {
     static let pauseTime = TimeSpan.milliseconds(100)
 
     package func handle(_ events: IOEvents) {
-        for _ in 0..<Self.acceptBatch {
+        accept(atMost: Self.acceptBatch)
+    }
+
+    /// Accepts what waits in the kernel's queue now: for one who is about to close, which would reset it.
+    package func accept(atMost count: Int) {
+        for _ in 0..<max(0, count) {
             // The callback may have paused or closed the listener.
             guard registration != nil, let acceptor, acceptOne(acceptor) else { return }
         }

@@ -124,7 +124,7 @@ final class Worker: @unchecked Sendable {
         drained = whenDone
         for acceptor in acceptors {
             // Clients that the kernel has let in already are served, not reset.
-            if !isPaused { acceptor.listener.handle(.readable) }
+            if !isPaused { acceptor.listener.accept(atMost: configuration.backlog) }
             acceptor.listener.close()
         }
         for driver in connections.values {

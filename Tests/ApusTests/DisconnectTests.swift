@@ -103,7 +103,7 @@ struct DisconnectTests {
             do {
                 try await send(.responseStart(status: 200))
                 while true {
-                    try await send(.responseBody(Bytes(repeatElement(1, count: 1 << 20)), more: true))
+                    try await send(.responseBody(filler(1 << 20), more: true))
                     sent.add()
                 }
             } catch {
@@ -181,7 +181,7 @@ struct DisconnectTests {
                 connection.set(request.connection)
                 try await send(.responseStart(status: 200))
                 while true {
-                    try await send(.responseBody(Bytes(repeatElement(1, count: 64 * 1024)), more: true))
+                    try await send(.responseBody(filler(64 * 1024), more: true))
                     sent.add()
                 }
             }

@@ -30,7 +30,7 @@ struct SendingTests {
                 for number in 0..<100 {
                     group.addTask {
                         started.add()
-                        try? await send(.responseBody(Bytes(repeatElement(UInt8(number), count: piece)), more: true))
+                        try? await send(.responseBody(filler(piece, UInt8(number)), more: true))
                     }
                 }
             }
@@ -88,7 +88,7 @@ struct SendingTests {
     )
     func backPressure(_ executor: Configuration.ApplicationExecutor) async throws {
         let sent = Counter()
-        let piece = Bytes(repeatElement(UInt8(ascii: "x"), count: 64 * 1024))
+        let piece = filler(64 * 1024)
         try await withServer(
             { $0.executor = executor },
             application: { scope, _, send in
@@ -158,7 +158,7 @@ struct SendingTests {
 
     @Test func `a send that outlives its application ends`() async throws {
         let outcome = Mailbox<String>()
-        let piece = Bytes(repeatElement(UInt8(ascii: "x"), count: 4 << 20))
+        let piece = filler(4 << 20)
         try await withServer(application: { scope, receive, send in
             guard case .http(let request) = scope, request.path != "/ping" else { return try await pong(send) }
             try await send(.responseStart(status: 200))

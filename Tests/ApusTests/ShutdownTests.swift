@@ -3,6 +3,7 @@ import ApusGateway
 import Foundation
 import Logging
 import ServiceLifecycle
+import Synchronization
 import Testing
 
 @Suite("The end of a server", .timeLimit(.minutes(1)))
@@ -44,6 +45,88 @@ struct ShutdownTests {
         client.finish()
         try await fixture.run.value
         await #expect(throws: ServerEnded.self) { _ = try await fixture.server.listeners() }
+    }
+
+    @Test func `clients that the kernel has let in before the shutdown are served`() async throws {
+        let entered = Gate()
+        let isReleased = Mutex(false)
+        let fixture = try await startServer { scope, _, send in
+            guard case .http(let request) = scope else { return }
+            if request.path == "/block" {
+                entered.open()
+                // Holds the loop, so that nobody is accepted meanwhile.
+                while !isReleased.withLock({ $0 }) { usleep(1000) }
+            }
+            try await pong(send)
+        }
+        let first = try fixture.client()
+        try await first.send("GET /block HTTP/1.1\r\nhost: test\r\n\r\n")
+        await entered.wait()
+        var clients: [RawClient] = []
+        for _ in 0..<300 {
+            let client = try fixture.client()
+            #expect(client.sendWithoutWaiting(Array("GET / HTTP/1.1\r\nhost: test\r\n\r\n".utf8)) > 0)
+            clients.append(client)
+        }
+        fixture.server.shutdown()
+        isReleased.withLock { $0 = true }
+        for client in clients + [first] {
+            #expect(try await client.response().body == "pong")
+            client.finish()
+        }
+        try await fixture.run.value
+    }
+
+    @Test("Whatever clients do, every application ends and the server drains", arguments: 1...4 as ClosedRange<UInt64>)
+    func storm(_ seed: UInt64) async throws {
+        let running = Counter()
+        let fixture = try await startServer({ $0.disconnectGrace = seed % 2 == 0 ? 0 : 0.01 }) { scope, receive, send in
+            guard case .http(let request) = scope else { return }
+            running.add(1)
+            defer { running.add(-1) }
+            switch request.path {
+            case "/large":
+                try await send(.responseStart(status: 200))
+                try await send(.responseBody(filler(3 << 20)))
+            case "/sleep": try await Task.sleep(for: .seconds(1000))
+            case "/main": try await Task { @MainActor in try await echo(scope, receive, send) }.value
+            default: try await echo(scope, receive, send)
+            }
+        }
+        await withTaskGroup { group in
+            for number in 0..<60 as Range<UInt64> {
+                group.addTask {
+                    var random = SplitMix(state: seed << 32 | number)
+                    guard let client = try? fixture.client(receiveBuffer: 16 * 1024) else { return }
+                    await Self.misbehave(client, &random)
+                }
+            }
+        }
+        #expect(try await fixture.get("/", headers: "content-length: 0\r\n").status == 200)
+        try await expectEventually { running.value == 0 }
+        fixture.server.shutdown()
+        try await fixture.run.value
+    }
+
+    /// Sends some requests, perhaps not to the end, reads something or nothing, and leaves in one way or another.
+    private static func misbehave(_ client: RawClient, _ random: inout SplitMix) async {
+        let paths = ["/", "/large", "/sleep", "/main"]
+        var isWhole = true
+        for _ in 0..<Int.random(in: 1...4, using: &random) {
+            let path = paths[Int.random(in: 0..<paths.count, using: &random)]
+            let length = Int.random(in: 0...100_000, using: &random)
+            let body = [UInt8](repeating: 7, count: length)
+            let request = Array("POST \(path) HTTP/1.1\r\nhost: test\r\ncontent-length: \(length)\r\n\r\n".utf8) + body
+            let sent = Bool.random(using: &random) ? request.count : Int.random(in: 1...request.count, using: &random)
+            isWhole =
+                client.sendWithoutWaiting(Array(request.prefix(sent))) == request.count && isWhole && path != "/sleep"
+            if isWhole, Bool.random(using: &random) { _ = try? await client.take(12) }
+        }
+        switch Int.random(in: 0..<3, using: &random) {
+        case 0: client.breakOff()
+        case 1: client.finish()
+        default: break
+        }
     }
 
     @Test("A second shutdown ends at once", arguments: [true, false])

@@ -96,3 +96,8 @@ func answer(
     }
     return try #require(response)
 }
+
+/// A body of one byte, over and over; made quickly, for it is the loop's time that is spent.
+func filler(_ count: Int, _ byte: UInt8 = 1) -> Bytes {
+    Bytes(count: count) { $0.initializeMemory(as: UInt8.self, repeating: byte) }
+}

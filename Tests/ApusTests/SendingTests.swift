@@ -162,9 +162,8 @@ struct SendingTests {
         try await withServer(application: { scope, receive, send in
             guard case .http(let request) = scope, request.path != "/ping" else { return try await pong(send) }
             try await send(.responseStart(status: 200))
-            let hasBegun = Gate()
-            Task {
-                hasBegun.open()
+            // Immediate: the application returns when the other task waits.
+            Task.immediate {
                 do {
                     try await send(.responseBody(piece))
                     outcome.put("sent")
@@ -172,9 +171,6 @@ struct SendingTests {
                     outcome.put("\(error)")
                 }
             }
-            await hasBegun.wait()
-            // Lets the other task reach its send.
-            for _ in 0..<10 { await Task.yield() }
         }) { fixture in
             let result = try await fixture.curl("--http2-prior-knowledge", "--limit-rate", "100M")
             #expect(result.exitCode == 0)
@@ -188,13 +184,10 @@ struct SendingTests {
         try await withServer(application: { _, receive, send in
             try await send(.responseStart(status: 200))
             _ = try await receive()
-            let hasBegun = Gate()
-            Task {
-                hasBegun.open()
+            // Immediate: the application returns when the other task waits.
+            Task.immediate {
                 outcome.put((try? await receive()).map { name($0) } ?? "thrown")
             }
-            await hasBegun.wait()
-            for _ in 0..<10 { await Task.yield() }
             // Returns with the response unfinished.
         }) { fixture in
             let result = try await fixture.curl("--http2-prior-knowledge")

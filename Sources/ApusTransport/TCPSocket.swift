@@ -95,6 +95,11 @@ package final class TCPSocket {
         return result == -Int(EAGAIN) ? .wouldBlock : .failed(Int32(-result))
     }
 
+    /// Bytes that were written and that the peer's kernel has not yet taken; 0 where that cannot be told.
+    package var unacknowledgedBytes: Int {
+        max(Int(apus_unacknowledged(descriptor)), 0)
+    }
+
     // MARK: Ends
 
     /// Sends the FIN after what was written; reading goes on.

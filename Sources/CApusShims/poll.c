@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +30,11 @@ ssize_t apus_receive(int fd, void *bytes, size_t count) {
 ssize_t apus_send(int fd, const void *bytes, size_t count) {
     ssize_t result = syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL, NULL, 0);
     return result >= 0 ? result : -errno;
+}
+
+int apus_unacknowledged(int fd) {
+    int count = 0;
+    return ioctl(fd, SIOCOUTQ, &count) == 0 ? count : -errno;
 }
 
 int apus_accept(int listener, struct sockaddr *peer, socklen_t *length) {

@@ -47,6 +47,25 @@ struct ShutdownTests {
         await #expect(throws: ServerEnded.self) { _ = try await fixture.server.listeners() }
     }
 
+    @Test func `a slow reader gets the end of its download after the server has said everything`() async throws {
+        let body = filler(6 << 20)
+        let hasEnded = Gate()
+        let fixture = try await startServer { scope, _, send in
+            guard case .http = scope else { return }
+            try await send(.responseStart(status: 200))
+            try await send(.responseBody(body))
+            hasEnded.open()
+        }
+        // HTTP/2, because its client sends window updates as it reads: a socket that is closed answers them with a reset.
+        async let download = fixture.curl("--http2-prior-knowledge", "--limit-rate", "2M")
+        await hasEnded.wait()
+        fixture.server.shutdown()
+        let result = try await download
+        #expect(result.exitCode == 0)
+        #expect(result.bytes.count == body.count)
+        try await fixture.run.value
+    }
+
     @Test func `clients that the kernel has let in before the shutdown are served`() async throws {
         let entered = Gate()
         let isReleased = Mutex(false)

@@ -81,6 +81,9 @@ class ConnectionDriver {
 
     // MARK: For the subclass
 
+    /// Whether any application is at work on this connection.
+    var hasRequests: Bool { !streams.isEmpty }
+
     /// Sends the heads for which nothing followed.
     func releaseHeads() {
         if let stream = headHolder {
@@ -162,6 +165,8 @@ struct StreamTable {
     var all: [RequestStream] {
         (first.map { [$0] } ?? []) + Array(others.values)
     }
+
+    var isEmpty: Bool { first == nil && others.isEmpty }
 
     subscript(id: StreamID) -> RequestStream? {
         if let first, first.id == id { return first }

@@ -44,7 +44,10 @@ extension TCPDriver {
     }
 
     private func received(_ bytes: UnsafeRawBufferPointer) {
-        if stage == .lingering { return }
+        if stage == .lingering {
+            heardWhileLingering()
+            return
+        }
         guard let tls else {
             receivedPlaintext(bytes)
             return

@@ -24,7 +24,7 @@ final class TCPDriver: ConnectionDriver {
 
     /// Socket reads and writes of one connection in a turn, before the others have theirs.
     static let maxRoundsPerTurn = 16
-    /// What a draining server waits for a handshake, or for a peer's FIN.
+    /// What a draining server waits for a handshake, or for the FIN of a peer to whom it owed nothing.
     private static let drainPatience = TimeSpan.milliseconds(250)
 
     let socket: TCPSocket
@@ -36,6 +36,8 @@ final class TCPDriver: ConnectionDriver {
     /// What came while the stage was `detecting`; shorter than HTTP/2's preface.
     var firstBytes: [UInt8] = []
     private var lingerDeadline = Instant.distantFuture
+    /// What the peer had still to take when that was last looked at.
+    private var lingeringBytes = 0
     // Nothing that is called with it comes back to it: the dynamic check would cost a thread-local set of accesses.
     @exclusivity(unchecked)
     var output = OutputBuffer()
@@ -50,6 +52,8 @@ final class TCPDriver: ConnectionDriver {
     private var handshakeDeadline: Instant
     /// Whether the server drains: what is asked still is the last.
     var isDraining = false
+    /// Whether responses were under way when the drain began: their clients may be reading for a while yet.
+    private(set) var owesResponses = false
     /// When the peer must have taken something of the output that waits; nil while none waits.
     private var stallDeadline: Instant?
 
@@ -114,13 +118,14 @@ final class TCPDriver: ConnectionDriver {
         // A connection that the kernel accepted for us may have its request in the socket.
         isReadable = true
         read()
+        owesResponses = hasRequests || !output.isEmpty || hasCiphertext
         switch stage {
         case .serving:
             connection?.shutdown(now: now)
         case .handshaking:
             handshakeDeadline = min(handshakeDeadline, now + Self.drainPatience)
         case .lingering:
-            lingerDeadline = now + Self.drainPatience
+            if !owesResponses { lingerDeadline = now + Self.drainPatience }
         case .detecting, .closed:
             // Nothing was asked yet: nobody is harmed.
             close()
@@ -224,10 +229,30 @@ final class TCPDriver: ConnectionDriver {
     /// away what it has not read.
     func linger() {
         socket.shutdownWrite()
-        let patience = isDraining ? Self.drainPatience : .seconds(worker.configuration.limits.lingerTimeout)
-        lingerDeadline = now + patience
+        lingeringBytes = socket.unacknowledgedBytes
+        let isHurried = isDraining && !owesResponses
+        lingerDeadline = now + (isHurried ? Self.drainPatience : lingerTimeout)
         stage = .lingering
         connection = nil
+    }
+
+    private var lingerTimeout: TimeSpan { .seconds(worker.configuration.limits.lingerTimeout) }
+
+    /// A peer that still says something while the server drains is reading its last response: the graceful timeout is
+    /// its bound.
+    func heardWhileLingering() {
+        if owesResponses { lingerDeadline = now + lingerTimeout }
+    }
+
+    /// A peer that slowly takes what the kernel holds for it is waited for; one that takes nothing is not.
+    private func lingerOn() {
+        let left = socket.unacknowledgedBytes
+        guard left > 0, left < lingeringBytes else {
+            close()
+            return
+        }
+        lingeringBytes = left
+        lingerDeadline = now + lingerTimeout
     }
 
     func close() {
@@ -278,8 +303,10 @@ final class TCPDriver: ConnectionDriver {
         case .handshaking, .detecting:
             logClosing("nothing was asked for within the handshake timeout")
             close()
-        case .lingering, .closed:
-            close()
+        case .lingering:
+            lingerOn()
+        case .closed:
+            break
         case .serving:
             if let stallDeadline, stallDeadline <= now {
                 logClosing("the peer took nothing of its response within the stall timeout")

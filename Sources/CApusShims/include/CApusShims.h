@@ -23,6 +23,9 @@ int apus_epoll_wait(int epoll, struct epoll_event *events, int capacity, int64_t
 ssize_t apus_receive(int fd, void *bytes, size_t count);
 ssize_t apus_send(int fd, const void *bytes, size_t count);
 
+/// Bytes that were written and that the peer's kernel has not acknowledged; -errno where that cannot be told.
+int apus_unacknowledged(int fd);
+
 /// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC.
 int apus_accept(int listener, struct sockaddr *peer, socklen_t *length);
 

@@ -113,9 +113,8 @@ extension HTTP3Connection {
     private func endDrained(_ now: Instant) {
         guard let quic else { return }
         let peer = ngtcp2_conn_get_ccerr(quic.handle)?.pointee
-        let noError =
-            peer?.type == NGTCP2_CCERR_TYPE_APPLICATION ? UInt64(NGHTTP3_H3_NO_ERROR) : UInt64(NGTCP2_NO_ERROR)
-        let isOrderly = peer?.error_code == noError
+        // Some clients end an HTTP/3 connection with QUIC's own NO_ERROR, which is 0, in an application's close.
+        let isOrderly = peer.map { $0.error_code == 0 || $0.error_code == UInt64(NGHTTP3_H3_NO_ERROR) } ?? false
         let code = String(peer?.error_code ?? 0, radix: 16)
         let error = isOrderly ? nil : ConnectionError(.peerGone, "the client closed with error 0x\(code)")
         end(packet: [], period: quic.closingPeriod, error, now)

@@ -29,7 +29,7 @@ class Hummingbird(Peer):
 
     name = "hummingbird"
     protocols = (H1, H1_TLS, H2, H2C)
-    package = f"{HERE}/Hummingbird"
+    package = f"{HERE}/HummingbirdPeer"
     program = f"{package}/.build/release/hummingbird-hello"
     build = False
 

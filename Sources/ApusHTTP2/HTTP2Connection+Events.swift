@@ -32,9 +32,9 @@ extension HTTP2Connection {
         case .writable(let stream):
             if isApplications(stream) { emit(.writable(identifier(stream))) }
         case .peerReset:
-            if !peerResets.take(now: now) { calmDown("the peer resets streams too often") }
+            if !peerResets.take(now) { calmDown("the peer resets streams too often") }
         case .provokedReset:
-            if !provokedResets.take(now: now) { calmDown("the peer makes us reset streams too often") }
+            if !provokedResets.take(now) { calmDown("the peer makes us reset streams too often") }
         case .goawaySent(let code, let reason): handleGoawaySent(code: code, reason: reason)
         case .pingAnswered: noticeWasRead()
         }

@@ -60,8 +60,8 @@ package final class HTTP2Connection {
         sink.initialize(to: EventSink(limits: limits, now: now))
         session = HTTP2Session(limits: limits, sink: sink)
         let resetsPerSecond = Double(limits.streamResetBurst) / 3
-        peerResets = TokenBucket(capacity: limits.streamResetBurst, perSecond: resetsPerSecond, now: now)
-        provokedResets = TokenBucket(capacity: limits.streamResetBurst, perSecond: resetsPerSecond, now: now)
+        peerResets = TokenBucket(burst: limits.streamResetBurst, perSecond: resetsPerSecond)
+        provokedResets = TokenBucket(burst: limits.streamResetBurst, perSecond: resetsPerSecond)
         timers = Timers(limits: limits, now: now)
     }
 

@@ -112,7 +112,6 @@ class ConnectionDriver {
         case .request(let id, let head):
             let stream = RequestStream(id: id, head: head, driver: self, worker: worker)
             streams.insert(stream)
-            worker.requestCount &+= 1
             stream.startApplication()
         case .body(let id, let bytes):
             guard let stream = streams[id] else {

@@ -18,8 +18,6 @@ final class Worker: @unchecked Sendable {
     let plaintextBuffer: UnsafeMutableRawBufferPointer
     /// What the application prepared at its startup; set before the first request.
     var state = State()
-    /// Requests since the start.
-    var requestCount: UInt64 = 0
 
     private var acceptors: [Acceptor] = []
     private var quicDrivers: [QUICDriver] = []

@@ -83,7 +83,7 @@ let package = Package(
             swiftSettings: settings
         ),
         // Floor 1: protocol rules.
-        .target(name: "ApusHTTP", dependencies: ["ApusGateway"], swiftSettings: settings),
+        .target(name: "ApusHTTP", dependencies: ["ApusGateway", "CZlib"], swiftSettings: settings),
         // Floor 0: the application contract.
         .target(
             name: "ApusGateway",
@@ -92,6 +92,11 @@ let package = Package(
         ),
         // C libraries, and the few lines that Swift cannot say.
         .target(name: "CApusShims"),
+        .systemLibrary(
+            name: "CZlib",
+            pkgConfig: "zlib",
+            providers: [.apt(["zlib1g-dev"])]
+        ),
         .systemLibrary(
             name: "COpenSSL",
             pkgConfig: "openssl",

@@ -33,6 +33,8 @@ public struct Configuration: Sendable {
     public var backlog = 1024
     /// The bounds of every connection.
     public var limits = Limits()
+    /// Whether and how WebSockets are served.
+    public var webSocket = WebSocketOptions()
 
     public init() {}
 

@@ -1,4 +1,5 @@
-// The contract comes along, and the limits that a configuration has, so that an embedder needs this one import.
+// The contract comes along, and what a configuration consists of, so that an embedder needs this one import.
 @_exported import ApusGateway
 
 @_exported import struct ApusHTTP.Limits
+@_exported import struct ApusHTTP.WebSocketOptions

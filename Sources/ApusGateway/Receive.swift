@@ -50,6 +50,8 @@ extension Receive {
                 return Bytes(joining: pieces, count: count)
             case .disconnect:
                 throw ClientDisconnected()
+            case .webSocketConnect, .webSocketReceive, .webSocketDisconnect:
+                throw ContractViolation("a WebSocket scope has no request body")
             case .startup, .shutdown:
                 throw ContractViolation("a lifespan scope has no request body")
             }

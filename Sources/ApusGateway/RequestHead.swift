@@ -17,6 +17,10 @@ package final class RequestHead: Sendable {
     package let expectsContinue: Bool
     /// Whether the client said that it takes trailers (`te` has `trailers`).
     package let acceptsTrailers: Bool
+    /// Whether the request asks for a WebSocket: by Upgrade on HTTP/1.1, by extended CONNECT on HTTP/2 and HTTP/3.
+    ///
+    /// A 101 (HTTP/1.1) or 200 (HTTP/2, HTTP/3) whose head `opensTunnel` then lets bytes through both ways as bodies.
+    package let isWebSocket: Bool
 
     package init(
         version: HTTPVersion,
@@ -27,7 +31,8 @@ package final class RequestHead: Sendable {
         contentLength: Int?,
         hasBody: Bool,
         expectsContinue: Bool,
-        acceptsTrailers: Bool
+        acceptsTrailers: Bool,
+        isWebSocket: Bool = false
     ) {
         self.version = version
         self.method = method
@@ -38,6 +43,7 @@ package final class RequestHead: Sendable {
         self.hasBody = hasBody
         self.expectsContinue = expectsContinue
         self.acceptsTrailers = acceptsTrailers
+        self.isWebSocket = isWebSocket
     }
 
     /// Whether the response must not have a body whatever its fields say (RFC 9110 §9.3.2).

@@ -2,6 +2,8 @@
 public enum Scope: Sendable {
     /// One HTTP request.
     case http(HTTPScope)
+    /// One WebSocket.
+    case webSocket(WebSocketScope)
     /// The life of the process (or of one worker of it): startup and shutdown.
     case lifespan(LifespanScope)
 }

@@ -1,9 +1,14 @@
-/// What an application sends (ASGI's `http.*` and `lifespan.*` send events).
+/// What an application sends (ASGI's `http.*`, `websocket.*` and `lifespan.*` send events).
 ///
 /// The order on an HTTP scope: any number of ``earlyHint(links:)``; one ``responseStart(status:headers:trailers:)``;
 /// then either any number of ``responseBody(_:more:)``, of which the last has `more: false`, or one
 /// ``pathSend(path:)``; then, where the start said `trailers: true`, ``responseTrailers(_:)``. An event out of order
 /// throws ``ContractViolation`` to the application; an event after the end is ignored.
+///
+/// The order on a WebSocket scope: ``webSocketAccept(subprotocol:headers:delivery:)``, any number of
+/// ``webSocketSend(_:more:)``, one ``webSocketClose(code:reason:)``. In place of the acceptance a close denies the opening
+/// with 403, and a response as on an HTTP scope denies it with that (ASGI's `websocket.http.response`). A message after
+/// the close throws ``ClientDisconnected``.
 public enum SendEvent: Sendable {
     /// Starts the response.
     ///
@@ -20,6 +25,23 @@ public enum SendEvent: Sendable {
     case earlyHint(links: [Bytes])
     /// The content of a file, by its absolute path, as the whole response body.
     case pathSend(path: String)
+    /// Opens the WebSocket.
+    ///
+    /// - subprotocol: One of ``WebSocketScope/subprotocols``, or nil for none.
+    /// - headers: Fields of the answer; none of those that belong to the handshake (`sec-websocket-…`).
+    /// - delivery: Whether messages come whole or in pieces.
+    case webSocketAccept(
+        subprotocol: String? = nil,
+        headers: Headers = [:],
+        delivery: WebSocketDelivery = .messages
+    )
+    /// A message, or with `more: true` a fragment of one, which later ones of the same kind go on with.
+    case webSocketSend(WebSocketMessage, more: Bool = false)
+    /// Closes the WebSocket; before the acceptance, denies it with 403.
+    ///
+    /// - code: One that may be sent (``WebSocketCloseCode/isSendable``).
+    /// - reason: At most 123 bytes of UTF-8 (RFC 6455 §5.5).
+    case webSocketClose(code: WebSocketCloseCode = .normalClosure, reason: String = "")
     /// The application is ready to serve.
     case startupComplete
     /// The application cannot serve: the server does not start, and says why.

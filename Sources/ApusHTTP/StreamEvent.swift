@@ -72,6 +72,9 @@ package final class ResponseHead {
     @exclusivity(unchecked) package var trailersFollow: Bool
     /// HTTP/1: the application asked for `connection: close`.
     @exclusivity(unchecked) package var closesConnection: Bool
+    /// Whether the response accepts a WebSocket: the bodies of both sides are its bytes from here on, until each ends its
+    /// own. Only in answer to a head that `isWebSocket`, with 101 on HTTP/1.1 and 200 on HTTP/2 and HTTP/3.
+    @exclusivity(unchecked) package var opensTunnel: Bool
 
     package init(
         status: Int,
@@ -80,7 +83,8 @@ package final class ResponseHead {
         contentLength: Int? = nil,
         endsStream: Bool = false,
         trailersFollow: Bool = false,
-        closesConnection: Bool = false
+        closesConnection: Bool = false,
+        opensTunnel: Bool = false
     ) {
         self.status = status
         self.headers = headers
@@ -89,6 +93,7 @@ package final class ResponseHead {
         self.endsStream = endsStream
         self.trailersFollow = trailersFollow
         self.closesConnection = closesConnection
+        self.opensTunnel = opensTunnel
     }
 }
 

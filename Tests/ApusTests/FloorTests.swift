@@ -16,6 +16,7 @@ struct FloorTests {
     /// Who may import which C library.
     static let libraries: [String: Set<String>] = [
         "CApusShims": ["ApusTransport"],
+        "CZlib": ["ApusHTTP"],
         "COpenSSL": ["ApusTLS"],
         "CNghttp2": ["ApusHTTP2"],
         "CNgtcp2": ["ApusHTTP3"],

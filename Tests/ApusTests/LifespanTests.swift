@@ -12,6 +12,7 @@ struct LifespanTests {
         let entered = Gate()
         let fixture = try await startServer(lifespan: true) { scope, receive, send in
             switch scope {
+            case .webSocket: return
             case .lifespan(let lifespan):
                 guard case .startup = try await receive() else { return }
                 lifespan.state["greeting"] = "good morning"

@@ -262,6 +262,7 @@ func name(_ event: ReceiveEvent) -> String {
     case .requestBody(let bytes, let more): "body \(bytes.count) \(more ? "more" : "last")"
     case .requestTrailers(let fields): "trailers " + fields.map { "\($0.name)=\($0.value)" }.joined(separator: ",")
     case .disconnect: "disconnect"
+    case .webSocketConnect, .webSocketReceive, .webSocketDisconnect: "a WebSocket event"
     case .startup: "startup"
     case .shutdown: "shutdown"
     }

@@ -91,6 +91,8 @@ extension RequestStream {
             try sendEarlyHint(links)
         case .pathSend(let path):
             try sendFile(path)
+        case .webSocketAccept, .webSocketSend, .webSocketClose:
+            throw ContractViolation("a WebSocket event on an HTTP scope")
         case .startupComplete, .startupFailed, .shutdownComplete, .shutdownFailed:
             throw ContractViolation("a lifespan event on an HTTP scope")
         }

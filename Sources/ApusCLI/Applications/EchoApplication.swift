@@ -21,7 +21,7 @@ struct EchoApplication: Application {
                 try await send(.responseBody(Bytes()))
                 if trailers { try await send(.responseTrailers(fields)) }
                 return
-            case .disconnect, .startup, .shutdown:
+            case .disconnect, .webSocketConnect, .webSocketReceive, .webSocketDisconnect, .startup, .shutdown:
                 return
             }
             event = try await receive()

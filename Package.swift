@@ -126,7 +126,7 @@ let package = Package(
         .testTarget(name: "ApusGatewayTests", dependencies: ["ApusGateway"], swiftSettings: settings),
         .testTarget(
             name: "ApusHTTPTests",
-            dependencies: ["ApusGateway", "ApusHTTP"],
+            dependencies: ["ApusGateway", "ApusHTTP", "CZlib"],
             swiftSettings: settings
         ),
         .testTarget(

@@ -1,19 +1,19 @@
 import ApusGateway
 
 /// One member of a `sec-websocket-extensions` field: an extension's name with its parameters (RFC 6455 §9.1).
-struct ExtensionOffer: Hashable {
-    let name: String
-    let parameters: [Parameter]
+package struct ExtensionOffer: Hashable {
+    package let name: String
+    package let parameters: [Parameter]
 
-    struct Parameter: Hashable {
-        let name: String
+    package struct Parameter: Hashable {
+        package let name: String
         /// The value, without the quotes where it had some; nil where the parameter is its name alone.
-        let value: String?
+        package let value: String?
     }
 
     /// The members of a field's value, in order; nil where it breaks the grammar. Empty members are passed over
     /// (RFC 9110 §5.6.1.2).
-    static func list(_ value: UnsafeRawBufferPointer) -> [ExtensionOffer]? {
+    package static func list(_ value: UnsafeRawBufferPointer) -> [ExtensionOffer]? {
         var parser = Parser(bytes: value)
         return parser.list()
     }

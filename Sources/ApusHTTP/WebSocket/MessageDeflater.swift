@@ -29,6 +29,9 @@ package final class MessageDeflater {
         release()
     }
 
+    /// Whether it holds memory of zlib's; an idle one without context take-over does not.
+    package var hasContext: Bool { stream != nil }
+
     /// Compresses a message, or the first piece of one.
     ///
     /// - Returns: The payload of a frame with RSV1; nil where the whole message is to go out as it is.

@@ -54,6 +54,9 @@ package final class MessageInflater {
         release()
     }
 
+    /// Whether it holds memory of zlib's; an idle one without context take-over does not.
+    package var hasContext: Bool { stream != nil }
+
     /// Inflates the next piece of the message under way into `output`, which has room for a byte at least.
     package func inflate(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Step {
         var consumed = 0

@@ -15,13 +15,13 @@ package struct PerMessageDeflate: Hashable, Sendable {
 
     /// Our own window, and how much memory finds the matches in it: a quarter of what zlib takes by itself, for a few
     /// percent of the size.
-    static let ownWindowBits = 12
-    static let memoryLevel = 5
+    package static let ownWindowBits = 12
+    package static let memoryLevel = 5
     /// The client's window is not made smaller than this: below, inflating hardly takes less.
-    static let leastClientWindowBits = 12
+    package static let leastClientWindowBits = 12
 
     /// Agrees to the first offer that can be kept to; nil where there is none.
-    static func negotiate(_ offers: [ExtensionOffer], options: WebSocketOptions) -> PerMessageDeflate? {
+    package static func negotiate(_ offers: [ExtensionOffer], options: WebSocketOptions) -> PerMessageDeflate? {
         for offer in offers where offer.name == "permessage-deflate" {
             guard let wishes = DeflateWishes(offer) else { continue }
             return PerMessageDeflate(wishes, memory: options.maxCompressionMemory)
@@ -56,12 +56,12 @@ package struct PerMessageDeflate: Hashable, Sendable {
     }
 
     /// What compressing takes, in bytes: zlib's own figure (zconf.h), and its state.
-    static func deflateMemory(windowBits: Int) -> Int {
+    package static func deflateMemory(windowBits: Int) -> Int {
         1 << (windowBits + 2) + 1 << (memoryLevel + 9) + 6 * 1024
     }
 
     /// What inflating takes, in bytes (zconf.h).
-    static func inflateMemory(windowBits: Int) -> Int {
+    package static func inflateMemory(windowBits: Int) -> Int {
         1 << windowBits + 7 * 1024
     }
 }

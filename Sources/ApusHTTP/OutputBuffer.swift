@@ -4,7 +4,7 @@ import Glibc
 /// Bytes on their way out, in order: small pieces gathered in one block, large ones by reference, files by descriptor.
 ///
 /// A connection appends, a driver takes from the front as much as its socket accepts. An empty buffer holds no memory
-/// beyond ``retainedCapacity``.
+/// beyond ``retainedCapacity``, and none after ``releaseMemory()``.
 package struct OutputBuffer: ~Copyable {
     /// Pieces up to this size are copied into the block: cheaper than a vector element of their own.
     package static let inlineLimit = 1024
@@ -297,5 +297,11 @@ package struct OutputBuffer: ~Copyable {
             block.deallocate()
             block = UnsafeMutableRawBufferPointer(start: nil, count: 0)
         }
+    }
+
+    /// Gives back what an empty buffer has kept; the buffer can be used as before.
+    package mutating func releaseMemory() {
+        guard isEmpty, block.count > 0 || segments.capacity > 0 else { return }
+        self = OutputBuffer()
     }
 }

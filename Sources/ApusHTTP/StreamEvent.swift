@@ -3,7 +3,9 @@ import ApusGateway
 /// What a connection tells its driver about its streams, the same for every version of HTTP.
 ///
 /// For each stream: one `request`, any number of `body`, one `end` (at once where the request has no body); or `reset`
-/// in place of what is missing. After `reset` nothing more comes for that stream.
+/// in place of what is missing. After `reset` nothing more comes for that stream. A request that `isWebSocket` has no end
+/// of its own: its `body` and `end` are the WebSocket's, and on HTTP/1.1, where they come only once that is open, a
+/// `reset` is the end.
 package enum StreamEvent {
     /// A request has arrived; where its head says `hasBody`, more events follow.
     case request(StreamID, RequestHead)

@@ -72,6 +72,19 @@ struct OutputBufferTests {
         #expect(bytes(of: buffer) == Array("end".utf8))
     }
 
+    @Test func `an empty buffer gives back all its memory when asked`() {
+        var buffer = OutputBuffer()
+        buffer.append(literal: "abc")
+        buffer.releaseMemory()
+        #expect(bytes(of: buffer) == Array("abc".utf8))
+        buffer.consume(3)
+        #expect(buffer.blockCapacity > 0)
+        buffer.releaseMemory()
+        #expect(buffer.blockCapacity == 0)
+        buffer.append(literal: "defg")
+        #expect(bytes(of: buffer) == Array("defg".utf8))
+    }
+
     @Test func `a buffer that is never empty does not grow`() {
         var buffer = OutputBuffer()
         var expected: [UInt8] = []

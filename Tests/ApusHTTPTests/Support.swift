@@ -17,9 +17,15 @@ final class Driver {
     /// Answers each request once it is complete, where set.
     var answer: ((Driver, StreamID, RequestHead) -> Void)?
 
-    init(_ limits: Limits = Limits(), secure: Bool = false, acceptsFiles: Bool = true) {
+    init(_ limits: Limits = Limits(), secure: Bool = false, acceptsFiles: Bool = true, webSockets: Bool = false) {
         now = Instant(nanoseconds: 1_000_000_000)
-        engine = HTTP1Connection(limits: limits, secure: secure, acceptsFiles: acceptsFiles, now: now)
+        engine = HTTP1Connection(
+            limits: limits,
+            secure: secure,
+            acceptsFiles: acceptsFiles,
+            webSockets: webSockets,
+            now: now
+        )
     }
 
     func receive(_ text: String) {

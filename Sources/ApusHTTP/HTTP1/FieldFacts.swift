@@ -9,6 +9,8 @@ struct FieldFacts {
     private(set) var saysKeepAlive = false
     private(set) var expectsContinue = false
     private(set) var acceptsTrailers = false
+    /// Whether `upgrade` has `websocket`; it asks for one only where `connection` names it too (RFC 9110 §7.8).
+    private(set) var offersWebSocket = false
     private var codings = TransferCodings()
     private let version: HTTPVersion
 
@@ -31,6 +33,8 @@ struct FieldFacts {
             try noteHost(value, index)
         case 6 where FieldRules.equals(name, "expect"):
             expectsContinue = expectsContinue || FieldRules.list(value, contains: "100-continue")
+        case 7 where FieldRules.equals(name, "upgrade"):
+            offersWebSocket = offersWebSocket || FieldRules.list(value, contains: "websocket")
         case 10 where FieldRules.equals(name, "connection"):
             saysClose = saysClose || FieldRules.list(value, contains: "close")
             saysKeepAlive = saysKeepAlive || FieldRules.list(value, contains: "keep-alive")

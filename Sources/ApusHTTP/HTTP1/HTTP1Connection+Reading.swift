@@ -17,7 +17,8 @@ extension HTTP1Connection {
         input = bytes
         inputStart = start
         if start == input.count {
-            input.removeAll(keepingCapacity: input.capacity <= 4096)
+            // A tunnel may be silent for hours.
+            input.removeAll(keepingCapacity: input.capacity <= 4096 && reading != .tunnel)
             inputStart = 0
         } else if start > input.count / 2 {
             input.removeSubrange(0..<start)
@@ -43,6 +44,7 @@ extension HTTP1Connection {
             case .length(let remaining): return readBody(bytes, remaining)
             case .chunked: return try readChunks(bytes)
             case .trailers: return try readTrailers(bytes)
+            case .tunnel: return readTunnel(bytes)
             case .complete: return 0
             case .closed: return bytes.count
             }
@@ -84,9 +86,15 @@ extension HTTP1Connection {
             isHTTP10: parsed.head.version == .http10,
             isHead: parsed.head.isHead,
             keepsAlive: parsed.keepsAlive,
-            awaitsContinue: parsed.head.expectsContinue
+            awaitsContinue: parsed.head.expectsContinue,
+            isWebSocket: parsed.head.isWebSocket
         )
         events.append(.request(StreamID(requestCount), parsed.head))
+        if parsed.head.isWebSocket {
+            // What follows is a tunnel's or nothing: it waits for the answer.
+            reading = .complete
+            return
+        }
         switch parsed.framing {
         case .none: endRequest(trailers: nil)
         case .length(let count): reading = .length(count)
@@ -118,6 +126,24 @@ extension HTTP1Connection {
         reading = .length(remaining - count)
         if count == remaining { endRequest(trailers: nil) }
         return count
+    }
+
+    /// Delivers a tunnel's bytes as they come.
+    private func readTunnel(_ bytes: UnsafeRawBufferPointer) -> Int {
+        let count = min(bytes.count, bodyRoom)
+        guard count > 0 else { return 0 }
+        deliver(Bytes(copying: UnsafeRawBufferPointer(rebasing: bytes[..<count])))
+        return count
+    }
+
+    /// Delivers what waits of a tunnel whose peer has ended its side: the window stops nobody any more, and the last
+    /// bytes may be the WebSocket's own good-bye.
+    func deliverRestOfTunnel() {
+        while waitingInput > 0 {
+            let end = min(input.count, inputStart + Self.maxBodyPiece)
+            deliver(Bytes(input[inputStart..<end]))
+            inputStart = end
+        }
     }
 
     /// How many body bytes may be read in one piece now.

@@ -21,8 +21,8 @@ extension HTTP1Connection {
     // MARK: Head
 
     private func sendInformational(_ status: Int, _ headers: Headers) {
-        // RFC 9110 §15.2: never to an HTTP/1.0 client.
-        guard responding == .head, !request.isHTTP10 else { return }
+        // RFC 9110 §15.2: never to an HTTP/1.0 client. A 101 is a head that opens a tunnel, or it is nothing.
+        guard responding == .head, !request.isHTTP10, status != 101 else { return }
         if status == 100 {
             // RFC 9110 §10.1.1: needless once the body is on its way.
             guard request.awaitsContinue else { return }
@@ -35,24 +35,39 @@ extension HTTP1Connection {
         guard responding == .head else { return }
         let framing = self.framing(of: head)
         // RFC 9110 §10.1.1: whether a client that waits for a 100 will send its body now is not known.
-        if head.closesConnection || isShuttingDown || request.awaitsContinue || framing == .untilClose {
+        if head.closesConnection || isShuttingDown || request.awaitsContinue || framing == .untilClose
+            || hasStrayInput
+        {
             request.keepsAlive = false
         }
-        ResponseSerializer.write(head, framing: framing, connection: connectionField, to: &output)
-        if head.endsStream {
+        ResponseSerializer.write(head, framing: framing, connection: connectionField(framing), to: &output)
+        guard !head.endsStream else {
             finishResponse()
-        } else {
-            responding =
-                switch framing {
-                case .stated, .empty: .length
-                case .chunked: .chunked
-                case .untilClose: .untilClose
-                }
+            return
+        }
+        switch framing {
+        case .stated, .empty: responding = .length
+        case .chunked: responding = .chunked
+        case .untilClose: responding = .untilClose
+        case .tunnel: openTunnel()
         }
     }
 
+    /// From here on the connection is a WebSocket's, to its end (RFC 6455 §4.2.2).
+    private func openTunnel() {
+        responding = .tunnel
+        reading = .tunnel
+        // Bytes may have come right behind the request; where none have, their room is not kept.
+        if waitingInput > 0 { readInput() } else { input = [] }
+    }
+
+    /// Whether bytes came behind a request for a WebSocket that is being refused: meant for a tunnel, they could say
+    /// anything where they were read as requests.
+    private var hasStrayInput: Bool { request.isWebSocket && waitingInput > 0 }
+
     /// RFC 9112 §6.
     private func framing(of head: ResponseHead) -> ResponseSerializer.Framing {
+        if head.opensTunnel, request.isWebSocket { return .tunnel }
         if request.isHead || head.status == 204 || head.status == 304 { return .stated }
         if head.endsStream { return head.contentLength == nil ? .empty : .stated }
         if request.isHTTP10 { return head.contentLength == nil ? .untilClose : .stated }
@@ -60,7 +75,8 @@ extension HTTP1Connection {
         return head.contentLength == nil || head.trailersFollow ? .chunked : .stated
     }
 
-    private var connectionField: ResponseSerializer.ConnectionField {
+    private func connectionField(_ framing: ResponseSerializer.Framing) -> ResponseSerializer.ConnectionField {
+        if framing == .tunnel { return .upgrade }
         if !request.keepsAlive { return .close }
         return request.isHTTP10 ? .keepAlive : .none
     }
@@ -69,7 +85,7 @@ extension HTTP1Connection {
 
     private func sendBody(count: Int, end: Bool, _ append: (inout OutputBuffer) -> Void) {
         switch responding {
-        case .length, .untilClose:
+        case .length, .untilClose, .tunnel:
             append(&output)
         case .chunked:
             // An empty chunk would end the body.
@@ -107,13 +123,14 @@ extension HTTP1Connection {
             if !request.keepsAlive || remaining > limits.maxDrainedBodySize { close() }
         case .chunked, .trailers:
             if !request.keepsAlive { close() }
+        case .tunnel: close()
         case .head, .closed: break
         }
     }
 
     /// Request and response are complete.
     func finishExchange() {
-        if request.keepsAlive, !isShuttingDown {
+        if request.keepsAlive, !isShuttingDown, !hasStrayInput {
             reading = .head
         } else {
             close()
@@ -139,7 +156,7 @@ extension HTTP1Connection {
         case .head:
             giveUpRequest(refusal.reset)
             answer(refusal)
-        case .length, .chunked, .untilClose:
+        case .length, .chunked, .untilClose, .tunnel:
             giveUpRequest(refusal.reset)
         }
     }

@@ -58,7 +58,7 @@ extension HTTP1Connection {
 
     private var currentWait: Wait {
         switch reading {
-        case .closed, .complete: .nothing
+        case .closed, .complete, .tunnel: .nothing
         case .head where output.count > limits.streamSendLowWater: .nothing
         case .head: requestCount == 0 || waitingInput > 0 ? .head : .nextRequest
         case .length, .chunked, .trailers:

@@ -9,6 +9,7 @@ import ApusGateway
 ///     responding:  nothing -> head -> length | chunked | untilClose -> nothing
 ///
 /// `reading` is a body while `responding` is `nothing`: the response is complete and the rest of the body is thrown away.
+/// A request for a WebSocket is `complete` at once; where it is accepted, both become `tunnel` and stay so to the end.
 package final class HTTP1Connection {
     /// What the next input is.
     enum Reading: Hashable {
@@ -19,6 +20,8 @@ package final class HTTP1Connection {
         case trailers
         /// Nothing before the response is complete.
         case complete
+        /// Bytes of a WebSocket, which are passed on as they are.
+        case tunnel
         /// Nothing any more.
         case closed
     }
@@ -33,6 +36,8 @@ package final class HTTP1Connection {
         case chunked
         /// A body that ends with the connection.
         case untilClose
+        /// Bytes of a WebSocket.
+        case tunnel
     }
 
     /// The largest piece of a request body in one event.
@@ -90,11 +95,12 @@ package final class HTTP1Connection {
     /// - Parameters:
     ///   - secure: Whether the connection is encrypted; decides the requests' scheme.
     ///   - acceptsFiles: Whether the driver can write files to the socket as they are.
-    package init(limits: Limits, secure: Bool, acceptsFiles: Bool, now: Instant) {
+    ///   - webSockets: Whether WebSockets are served; a request for one is an ordinary request otherwise.
+    package init(limits: Limits, secure: Bool, acceptsFiles: Bool, webSockets: Bool = false, now: Instant) {
         self.limits = limits
         self.acceptsFiles = acceptsFiles
         headLimits = HeadLimits(limits)
-        parser = RequestHeadParser(limits: headLimits, secure: secure)
+        parser = RequestHeadParser(limits: headLimits, secure: secure, webSockets: webSockets)
         chunks = ChunkedDecoder(maxExtensionsSize: limits.maxChunkExtensionsSize)
         request = RequestFacts()
         wait = .head
@@ -122,7 +128,11 @@ package final class HTTP1Connection {
     package func receiveEnd(now: Instant) {
         latest = now
         guard reading != .closed else { return }
-        if isRequestLive {
+        if reading == .tunnel {
+            deliverRestOfTunnel()
+            connectionError = ConnectionError(.peerGone, "the client left with its WebSocket open")
+            giveUpRequest(.connectionLost)
+        } else if isRequestLive {
             connectionError = ConnectionError(.peerGone, "the client left before its response was complete")
             giveUpRequest(.connectionLost)
         } else {
@@ -166,6 +176,11 @@ package final class HTTP1Connection {
             if isRequestLive { events.append(.writable(StreamID(requestCount))) }
         }
         if reading == .head { readInput() }
+        // A tunnel may be silent for hours: neither buffer keeps room for what it may say then.
+        if reading == .tunnel, buffer.isEmpty {
+            output.releaseMemory()
+            buffer.releaseMemory()
+        }
         settleWait(now)
     }
 
@@ -173,7 +188,7 @@ package final class HTTP1Connection {
     package var wantsInput: Bool {
         switch reading {
         case .head, .complete: waitingInput < Self.maxWaitingInput
-        case .length, .chunked, .trailers: waitingInput < Self.maxWaitingInput && !isPaused
+        case .length, .chunked, .trailers, .tunnel: waitingInput < Self.maxWaitingInput && !isPaused
         case .closed: false
         }
     }
@@ -213,10 +228,11 @@ package final class HTTP1Connection {
     /// Tells the application that its client has left, and the client, where a response has begun, that it is incomplete.
     func giveUpRequest(_ reset: StreamReset) {
         events.append(.reset(StreamID(requestCount), reset))
-        let hasBegun = responding != .head
+        // A WebSocket says itself how it ends; what is queued of it may be just that.
+        let canEndInOrder = responding == .head || responding == .tunnel
         responding = .nothing
         stopReading()
-        disposition = hasBegun ? .abort : .close
+        disposition = canEndInOrder ? .close : .abort
     }
 }
 
@@ -228,4 +244,6 @@ struct RequestFacts {
     var keepsAlive = true
     /// Whether the client holds the body back for a 100 that it has not got.
     var awaitsContinue = false
+    /// Whether the request asks for a WebSocket.
+    var isWebSocket = false
 }

@@ -38,6 +38,8 @@ struct RequestHeadParser {
     let limits: HeadLimits
     /// Whether the connection is encrypted.
     let secure: Bool
+    /// Whether WebSockets are served; an `upgrade` means nothing otherwise.
+    let webSockets: Bool
 
     /// The request that the bytes begin with; nil where its head is not complete.
     func parse(_ bytes: UnsafeRawBufferPointer) throws(RequestRefusal) -> ParsedRequest? {
@@ -72,10 +74,22 @@ struct RequestHeadParser {
             contentLength: facts.contentLength,
             hasBody: framing != .none,
             expectsContinue: facts.expectsContinue && framing != .none && line.version == .http11,
-            acceptsTrailers: facts.acceptsTrailers && line.version == .http11
+            acceptsTrailers: facts.acceptsTrailers && line.version == .http11,
+            isWebSocket: facts.offersWebSocket && opensWebSocket(line, section, framing)
         )
         let keepsAlive = !facts.saysClose && (line.version == .http11 || facts.saysKeepAlive)
         return ParsedRequest(head: head, framing: framing, keepsAlive: keepsAlive, byteCount: byteCount)
+    }
+
+    /// Whether a request that offers WebSocket asks for one (RFC 6455 §4.1); `upgrade` is ignored in any other.
+    private func opensWebSocket(_ line: RequestLine, _ section: FieldSection, _ framing: RequestFraming) -> Bool {
+        // RFC 9110 §7.8: an HTTP/1.0 request upgrades nothing. A body would have to be told from what follows it.
+        guard webSockets, line.version == .http11, line.hasMethod("GET"), framing == .none else { return false }
+        return (0..<section.count)
+            .contains {
+                FieldRules.equals(section.name($0), "connection")
+                    && FieldRules.list(section.value($0), contains: "upgrade")
+            }
     }
 
     /// The fields, Host first; the target's authority takes its place (RFC 9112 §3.2.2).

@@ -10,6 +10,8 @@ enum ResponseSerializer {
         case empty
         case chunked
         case untilClose
+        /// There is no body: a tunnel begins (RFC 9110 §8.6: no `content-length`).
+        case tunnel
     }
 
     /// The `connection` field of the response.
@@ -17,17 +19,19 @@ enum ResponseSerializer {
         case none
         case close
         case keepAlive
+        case upgrade
 
         var line: StaticString {
             switch self {
             case .none: ""
             case .close: "connection: close\r\n"
             case .keepAlive: "connection: keep-alive\r\n"
+            case .upgrade: "connection: Upgrade\r\nupgrade: websocket\r\n"
             }
         }
     }
 
-    /// Writes a final response's head; with `chunked`, a `content-length` among the fields is left out.
+    /// Writes a final response's head; with `chunked` or `tunnel`, a `content-length` among the fields is left out.
     static func write(
         _ head: ResponseHead,
         framing: Framing,
@@ -39,7 +43,7 @@ enum ResponseSerializer {
         output.withRoom(for: size + statusLineRoom + connection.line.utf8CodeUnitCount + 2) { room in
             var writer = Writer(room)
             writer.statusLine(head.status)
-            if case .chunked = framing, head.contentLength != nil {
+            if excludesContentLength(framing, head) {
                 writer.fields(head.headers.filtered { name, _ in !FieldRules.equals(name, "content-length") })
             } else {
                 writer.fields(head.headers)
@@ -49,6 +53,14 @@ enum ResponseSerializer {
             writer.text(connection.line)
             writer.text("\r\n")
             return writer.used
+        }
+    }
+
+    private static func excludesContentLength(_ framing: Framing, _ head: ResponseHead) -> Bool {
+        switch framing {
+        case .chunked: head.contentLength != nil
+        case .tunnel: true
+        case .stated, .empty, .untilClose: false
         }
     }
 
@@ -78,7 +90,7 @@ enum ResponseSerializer {
 
     private static func line(_ framing: Framing) -> StaticString {
         switch framing {
-        case .stated, .untilClose: ""
+        case .stated, .untilClose, .tunnel: ""
         case .empty: "content-length: 0\r\n"
         case .chunked: "transfer-encoding: chunked\r\n"
         }

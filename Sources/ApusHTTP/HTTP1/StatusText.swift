@@ -13,6 +13,7 @@ enum StatusText {
     private static func informational(_ status: Int) -> StaticString {
         switch status {
         case 100: "Continue"
+        case 101: "Switching Protocols"
         case 102: "Processing"
         case 103: "Early Hints"
         default: "Informational"

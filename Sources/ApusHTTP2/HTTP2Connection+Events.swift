@@ -70,7 +70,7 @@ extension HTTP2Connection {
         case .success(let head):
             stream.pointee.isDelivered = true
             emit(.request(identifier(stream), head))
-            if !head.hasBody { emit(.end(identifier(stream), trailers: nil)) }
+            if endsRequest { emit(.end(identifier(stream), trailers: nil)) }
         case .failure(let refusal):
             answer(stream, status: refusal.status, isHead: isHead)
         }
@@ -79,21 +79,38 @@ extension HTTP2Connection {
     private func handleData(_ stream: StreamPointer, _ bytes: Bytes) {
         withheld += bytes.count
         // What nobody will read is thrown away here; the connection's window gets it back at once.
-        guard isApplications(stream), !stream.pointee.isClosed, !stream.pointee.bodyIsComplete else { return }
+        guard isApplications(stream), isHeard(stream), !stream.pointee.bodyIsComplete else { return }
         unconsumed += bytes.count
         stream.pointee.unconsumed += bytes.count
         emit(.body(identifier(stream), bytes))
     }
 
+    /// Whether what a stream has brought still matters: the last bytes of a WebSocket may say how it ends, although its
+    /// stream was closed in the same breath.
+    private func isHeard(_ stream: StreamPointer) -> Bool {
+        !stream.pointee.isClosed || stream.pointee.isTunnel
+    }
+
     private func handleRequestEnd(_ stream: StreamPointer) {
         let trailers = stream.pointee.trailers
         stream.pointee.trailers = nil
-        guard isApplications(stream), !stream.pointee.isClosed else { return }
+        guard isApplications(stream), isHeard(stream) else { return }
+        guard trailers == nil || !stream.pointee.isTunnel else {
+            refuseFrame(stream)
+            return
+        }
         guard trailers?.isExcessive != true else {
             refuseTrailers(stream)
             return
         }
         emit(.end(identifier(stream), trailers: trailers?.headers))
+    }
+
+    /// RFC 9113 §8.5: only DATA passes through a tunnel; fields in it are a stream error.
+    private func refuseFrame(_ stream: StreamPointer) {
+        emit(.reset(identifier(stream), .malformed))
+        stream.pointee.isTakenOver = true
+        reset(stream, code: NGHTTP2_PROTOCOL_ERROR.rawValue)
     }
 
     /// Ends a request whose trailers are too large: with 431 where the application has not begun to answer.
@@ -112,7 +129,9 @@ extension HTTP2Connection {
     private func handleClosed(_ stream: StreamPointer, code: UInt32) {
         forgetUnconsumed(stream)
         if stream.pointee.isAdmitted { admitted -= 1 }
-        let isWhole = stream.pointee.responseIsSent && !stream.pointee.isTakenOver
+        // A tunnel ends with both of its sides.
+        let isComplete = stream.pointee.responseIsSent && (stream.pointee.requestEnded || !stream.pointee.isTunnel)
+        let isWhole = isComplete && !stream.pointee.isTakenOver
         if isApplications(stream), !isWhole {
             emit(.reset(identifier(stream), StreamReset(http2: code)))
         }

@@ -10,6 +10,8 @@ extension HTTP2Connection {
         guard !hasFailed, let stream = session.stream(id), !stream.pointee.isTakenOver else { return }
         switch event {
         case .informational(let status, let headers):
+            // RFC 9113 §8.6: nothing is upgraded here.
+            guard status != 101 else { return }
             check(responseFields.with(status: status, headers) { session.submitInformational(stream, $0) })
         case .head(let head):
             sendHead(head, on: stream)
@@ -32,10 +34,21 @@ extension HTTP2Connection {
         stream.pointee.hasHead = true
         if head.endsStream { completeBody(stream) }
         stream.pointee.lastProgress = sink.pointee.now
+        if head.opensTunnel { openTunnel(head, on: stream) }
         let code = responseFields.with(status: head.status, head.headers, head.defaults) {
             session.submitResponse(stream, $0, hasBody: !head.endsStream)
         }
         check(code)
+    }
+
+    /// From here on the stream is a WebSocket's. It takes turns with its siblings from the start: it may never end.
+    private func openTunnel(_ head: ResponseHead, on stream: StreamPointer) {
+        stream.pointee.isTunnel = true
+        // RFC 9110 §9.3.6: a tunnel has no length.
+        head.headers = head.headers.filtered { name, _ in !FieldRules.equals(name, "content-length") }
+        guard !stream.pointee.hasPriority else { return }
+        stream.pointee.hasPriority = true
+        check(session.setIncremental(stream))
     }
 
     private func sendBody(_ bytes: Bytes, end: Bool, on stream: StreamPointer) {
@@ -51,7 +64,7 @@ extension HTTP2Connection {
         }
     }
 
-    /// The response is complete: the application reads no more of the request.
+    /// The response is complete: the application reads no more of the request, nor of the peer's side of a tunnel.
     private func completeBody(_ stream: StreamPointer) {
         stream.pointee.bodyIsComplete = true
         forgetUnconsumed(stream)
@@ -70,9 +83,10 @@ extension HTTP2Connection {
     /// A response of one DATA frame has nothing to share.
     private static let shareThreshold = 16 * 1024
 
-    /// Resets a stream, unless its response is complete: what is queued of that still goes out.
+    /// Resets a stream, unless its response is complete: what is queued of that still goes out. A tunnel that we have
+    /// ended has the peer's side still.
     private func sendReset(_ reason: StreamReset, on stream: StreamPointer) {
-        guard !stream.pointee.bodyIsComplete else { return }
+        guard !stream.pointee.bodyIsComplete || stream.pointee.isTunnel else { return }
         stream.pointee.isTakenOver = true
         forgetUnconsumed(stream)
         reset(stream, code: reason.http2Code)

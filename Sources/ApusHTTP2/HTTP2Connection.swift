@@ -10,6 +10,8 @@ import CNghttp2
 ///     header block → .request → .body … → .end      the application's, until its response is whole
 ///                  ↘ answered here (400, 414, 431, 501), or REFUSED_STREAM
 ///
+/// and one for a WebSocket, which a head that opens a tunnel accepts, until both sides have ended theirs.
+///
 /// Confined to its loop: not Sendable, no clock, no I/O.
 package final class HTTP2Connection {
     /// Frames that may wait, DATA not counted, before we stop reading: a peer that asks and does not listen.
@@ -52,13 +54,15 @@ package final class HTTP2Connection {
     /// Whether a shutdown has begun.
     var isDraining = false
 
-    /// - Parameter secure: Whether the connection runs over TLS: the scheme of its requests.
-    package init(limits: Limits, secure: Bool, now: Instant) {
+    /// - Parameters:
+    ///   - secure: Whether the connection runs over TLS: the scheme of its requests.
+    ///   - webSockets: Whether WebSockets are served, and the extended CONNECT that asks for them (RFC 8441).
+    package init(limits: Limits, secure: Bool, webSockets: Bool = false, now: Instant) {
         self.limits = limits
         self.secure = secure
         sink = .allocate(capacity: 1)
         sink.initialize(to: EventSink(limits: limits, now: now))
-        session = HTTP2Session(limits: limits, sink: sink)
+        session = HTTP2Session(limits: limits, webSockets: webSockets, sink: sink)
         let resetsPerSecond = Double(limits.streamResetBurst) / 3
         peerResets = TokenBucket(burst: limits.streamResetBurst, perSecond: resetsPerSecond)
         provokedResets = TokenBucket(burst: limits.streamResetBurst, perSecond: resetsPerSecond)

@@ -22,7 +22,9 @@ struct HTTP2Session: ~Copyable {
     private let handle: OpaquePointer
 
     /// Opens a session whose callbacks write to `sink`, which has to outlive it.
-    init(limits: Limits, sink: UnsafeMutablePointer<EventSink>) {
+    ///
+    /// - Parameter webSockets: Whether CONNECT may name a protocol; the library refuses one that does otherwise.
+    init(limits: Limits, webSockets: Bool, sink: UnsafeMutablePointer<EventSink>) {
         var options: OpaquePointer?
         var callbacks: OpaquePointer?
         var session: OpaquePointer?
@@ -38,7 +40,7 @@ struct HTTP2Session: ~Copyable {
         let code = nghttp2_session_server_new2(&session, callbacks, sink, options)
         guard code == 0, let session else { preconditionFailure("there is memory for a session") }
         handle = session
-        announce(limits)
+        announce(limits, webSockets: webSockets)
     }
 
     deinit {
@@ -59,14 +61,16 @@ struct HTTP2Session: ~Copyable {
     }
 
     /// Queues our SETTINGS, and the WINDOW_UPDATE that makes the connection's window as large as it is to be.
-    private func announce(_ limits: Limits) {
-        let settings = [
+    private func announce(_ limits: Limits, webSockets: Bool) {
+        var settings = [
             Self.setting(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.maxConcurrentStreams),
             Self.setting(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, Int(Self.window(limits.streamReceiveWindow))),
             Self.setting(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits.maxFieldSectionSize),
             // RFC 9218 §2.1: the older priorities are not looked at.
             Self.setting(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
         ]
+        // RFC 8441 §3.
+        if webSockets { settings.append(Self.setting(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1)) }
         nghttp2_submit_settings(handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
         // RFC 9113 §6.9.2: a connection's window begins at 65535, and only grows.
         let window = max(Self.window(limits.connectionReceiveWindow), Self.initialWindow)

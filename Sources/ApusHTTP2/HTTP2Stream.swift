@@ -33,6 +33,8 @@ struct HTTP2Stream: ~Copyable {
     var isTakenOver = false
     /// Whether the head of the final response has been given to the library.
     var hasHead = false
+    /// Whether the head has opened a tunnel: both bodies are a WebSocket's bytes, and each side ends its own.
+    var isTunnel = false
     /// Body bytes that wait for the peer's window.
     var body = BodyQueue()
     /// Whether nothing comes behind what `body` holds, but for `responseTrailers`.

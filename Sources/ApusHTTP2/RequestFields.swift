@@ -15,6 +15,8 @@ struct RequestFields: ~Copyable {
     private var hostIndex: Int?
     private var expectsContinue = false
     private var acceptsTrailers = false
+    /// Whether `:protocol` is `websocket`; the library has seen to it that only CONNECT has one (RFC 8441 §4).
+    private var namesWebSocket = false
     /// The status that answers the request in the application's place.
     private(set) var refusal: Int?
 
@@ -66,6 +68,8 @@ struct RequestFields: ~Copyable {
             let hostName = UnsafeRawBufferPointer(start: host.utf8Start, count: host.utf8CodeUnitCount)
             section.append(hostName, value, within: limits)
             if value.isEmpty { refuse(400) }
+        case Pseudo.protocolName:
+            namesWebSocket = FieldRules.equals(value, "websocket")
         default:
             // `:scheme` is not looked at: the scheme is the connection's, not what the client claims.
             break
@@ -111,9 +115,12 @@ struct RequestFields: ~Copyable {
     /// The request, or the status that answers it in the application's place.
     consuming func finish(secure: Bool, hasBody: Bool) -> Result<RequestHead, Refusal> {
         if let refusal { return .failure(Refusal(status: refusal)) }
-        // RFC 9110 §9.3.6: a tunnel is not offered here.
-        guard method != "CONNECT" else { return .failure(Refusal(status: 501)) }
+        let isWebSocket = method == "CONNECT" && namesWebSocket
+        // RFC 9110 §9.3.6, RFC 8441 §4: a tunnel to elsewhere, or for another protocol, is not offered here.
+        guard method != "CONNECT" || isWebSocket else { return .failure(Refusal(status: 501)) }
         guard targetIsValid else { return .failure(Refusal(status: 400)) }
+        // RFC 9110 §9.3.6: a CONNECT has no content that could have a length.
+        guard !isWebSocket || contentLength == nil else { return .failure(Refusal(status: 400)) }
         if let hostIndex, hostIndex > 0 { section.headers = Self.moveToFront(hostIndex, of: section.headers) }
         return .success(
             RequestHead(
@@ -123,9 +130,11 @@ struct RequestFields: ~Copyable {
                 target: target,
                 headers: section.headers,
                 contentLength: contentLength,
-                hasBody: hasBody,
-                expectsContinue: expectsContinue && hasBody,
-                acceptsTrailers: acceptsTrailers
+                // The peer's side of the tunnel, even where it has ended already.
+                hasBody: hasBody || isWebSocket,
+                expectsContinue: expectsContinue && hasBody && !isWebSocket,
+                acceptsTrailers: acceptsTrailers,
+                isWebSocket: isWebSocket
             )
         )
     }
@@ -157,6 +166,7 @@ struct RequestFields: ~Copyable {
 private enum Pseudo {
     static let path = 5
     static let methodOrScheme = 7
+    static let protocolName = 9
     static let authority = 10
 }
 

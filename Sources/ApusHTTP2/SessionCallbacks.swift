@@ -179,7 +179,10 @@ enum SessionCallbacks {
         case NGHTTP2_HEADERS.rawValue, NGHTTP2_DATA.rawValue:
             guard has(NGHTTP2_FLAG_END_STREAM, header), let stream = record(session, header.stream_id) else { break }
             stream.pointee.responseIsSent = true
-            if !stream.pointee.requestEnded { sink.pointee.events.append(.answeredEarly(stream)) }
+            // The peer ends its side of a tunnel itself.
+            if !stream.pointee.requestEnded, !stream.pointee.isTunnel {
+                sink.pointee.events.append(.answeredEarly(stream))
+            }
         case NGHTTP2_RST_STREAM.rawValue:
             let isOurs = record(session, header.stream_id)?.pointee.resetIsOurs == true
             // A peer that opens more streams than it knows it may has done nothing wrong, and started nothing.

@@ -14,8 +14,8 @@ final class Harness {
     /// What the application does with each event.
     var application: (Harness, StreamEvent) -> Void = { _, _ in }
 
-    init(limits: Limits = Limits(), window: UInt32? = nil, secure: Bool = true) {
-        server = HTTP2Connection(limits: limits, secure: secure, now: now)
+    init(limits: Limits = Limits(), window: UInt32? = nil, secure: Bool = true, webSockets: Bool = false) {
+        server = HTTP2Connection(limits: limits, secure: secure, webSockets: webSockets, now: now)
         client = HTTP2Client(window: window)
     }
 

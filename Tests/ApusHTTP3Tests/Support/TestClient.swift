@@ -65,6 +65,10 @@ final class TestClient {
     /// Requests that wait for the handshake.
     private var waiting: [() -> Void] = []
     var maxStreams: UInt64 = 0
+    /// Whether the server's SETTINGS allow extended CONNECT (RFC 9220 §3); nil before they have arrived.
+    var allowsExtendedConnect: Bool?
+    /// Streams that nobody reads: their windows stay shut until ``consume(_:)``.
+    var unread: Set<Int64> = []
 
     var isOver: Bool { failure != 0 }
 
@@ -424,7 +428,7 @@ final class TestClient {
 
     func receiveBody(_ id: Int64, _ data: UnsafeBufferPointer<UInt8>) {
         responses[id]?.body.append(contentsOf: data)
-        if options.consumes {
+        if options.consumes, !unread.contains(id) {
             ngtcp2_conn_extend_max_stream_offset(quic, id, UInt64(data.count))
             ngtcp2_conn_extend_max_offset(quic, UInt64(data.count))
         } else {

@@ -65,8 +65,8 @@ final class TestClient {
     /// Requests that wait for the handshake.
     private var waiting: [() -> Void] = []
     var maxStreams: UInt64 = 0
-    /// Whether the server's SETTINGS allow extended CONNECT (RFC 9220 §3); nil before they have arrived.
-    var allowsExtendedConnect: Bool?
+    /// The first bytes of the server's unidirectional streams, for what nghttp3 does not tell.
+    var serverStreams: [Int64: [UInt8]] = [:]
     /// Streams that nobody reads: their windows stay shut until ``consume(_:)``.
     var unread: Set<Int64> = []
 
@@ -419,6 +419,7 @@ final class TestClient {
 
     func receiveStream(_ id: Int64, _ data: UnsafeBufferPointer<UInt8>, fin: Bool) -> Int32 {
         guard !rawStreams.contains(id) else { return 0 }
+        if id & 3 == 3 { serverStreams[id, default: []] += data.prefix(256) }
         let count = nghttp3_conn_read_stream(http, id, data.baseAddress, data.count, fin ? 1 : 0)
         guard count >= 0 else { return NGTCP2_ERR_CALLBACK_FAILURE }
         ngtcp2_conn_extend_max_stream_offset(quic, id, UInt64(count))

@@ -145,10 +145,6 @@ enum TestClientCallbacks {
             client(user).goaways.append(id)
             return 0
         }
-        callbacks.recv_settings = { _, settings, user in
-            client(user).allowsExtendedConnect = settings?.pointee.enable_connect_protocol == 1
-            return 0
-        }
         return callbacks
     }
 }

@@ -47,6 +47,8 @@ enum HTTP3Callbacks {
         settings.qpack_blocked_streams = 0
         // In responses: searching the table takes nghttp3 more time than all the rest of a small response.
         settings.qpack_encoder_max_dtable_capacity = 0
+        // RFC 9220 §3. Where it is off, nghttp3 takes a request with `:protocol` for malformed.
+        settings.enable_connect_protocol = sink.pointee.webSockets ? 1 : 0
         var http: OpaquePointer?
         let status = nghttp3_conn_server_new_versioned(
             &http,

@@ -138,14 +138,14 @@ extension HTTP3Connection {
 
     /// Whether an application is in the middle of a request.
     private var hasUnfinishedStreams: Bool {
-        sink.pointee.streams.all.contains { hears($0) && !$0.pointee.finSent }
+        sink.pointee.streams.all.contains { hears($0) && $0.pointee.isUnfinished }
     }
 
     /// Tells every application that still waits that its client is gone.
     private func loseStreams() {
         for stream in sink.pointee.streams.all {
             // An application whose response was on its way to the end has nothing to lose.
-            if !stream.pointee.finSent { deliverReset(stream, .connectionLost) }
+            if stream.pointee.isUnfinished { deliverReset(stream, .connectionLost) }
             stream.pointee.isClosed = true
             stream.pointee.body.removeAll()
             if !stream.pointee.isDelivered { stream.pointee.applicationEnded = true }

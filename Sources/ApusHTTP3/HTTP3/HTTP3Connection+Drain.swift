@@ -20,7 +20,8 @@ extension HTTP3Connection {
             records.removeAll(keepingCapacity: true)
             swap(&records, &sink.pointee.records)
         }
-        sink.pointee.arena.removeAll(keepingCapacity: sink.pointee.arena.capacity <= 64 * 1024)
+        let kept = openTunnels == 0 ? HTTP3Constants.keptArena : HTTP3Constants.keptArenaWithTunnels
+        sink.pointee.arena.removeAll(keepingCapacity: sink.pointee.arena.capacity <= kept)
     }
 
     private func handle(_ record: ConnectionSink.Record, _ offset: inout Int) {
@@ -104,6 +105,7 @@ extension HTTP3Connection {
         guard hears(stream) else { return }
         stream.pointee.resetDelivered = true
         events.append(.reset(StreamID(stream), reason))
+        leaveTunnel(stream)
         discardBody(of: stream)
     }
 
@@ -139,10 +141,11 @@ extension HTTP3Connection {
             return
         }
         guard countReset(of: stream) else { return }
+        let isLost = stream.pointee.isUnfinished
         stream.pointee.requestEnded = true
         // A response that is complete may still be wanted: it goes on its way.
         if !stream.pointee.bodyEnded { resetSending(id, UInt64(NGHTTP3_H3_REQUEST_CANCELLED)) }
-        if !stream.pointee.finSent { deliverReset(stream, StreamReset(http3Code: code)) }
+        if isLost { deliverReset(stream, StreamReset(http3Code: code)) }
         if !stream.pointee.isDelivered { stream.pointee.applicationEnded = true }
         discardBody(of: stream)
     }
@@ -174,8 +177,9 @@ extension HTTP3Connection {
 
     private func closed(_ stream: ConnectionSink.StreamRef, _ code: UInt64) {
         stream.pointee.isClosed = true
+        leaveTunnel(stream)
         guard countReset(of: stream) else { return }
-        if !stream.pointee.finSent {
+        if stream.pointee.isUnfinished {
             deliverReset(stream, code == UInt64(NGHTTP3_H3_NO_ERROR) ? .cancelled : StreamReset(http3Code: code))
         }
         if !stream.pointee.isDelivered { stream.pointee.applicationEnded = true }

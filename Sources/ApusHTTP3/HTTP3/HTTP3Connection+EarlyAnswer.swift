@@ -5,12 +5,13 @@ import CNghttp3
 ///
 /// RFC 9114 §4.1 lets us stop them with H3_NO_ERROR, but a client that meets STOP_SENDING while it sends may never show
 /// the response behind which it came. So a small request may end by itself, and a large one is stopped when the client
-/// has had the time to see its response.
+/// has had the time to see its response. A tunnel's two sides end each by itself: its application says how long it waits.
 extension HTTP3Connection {
-    /// Nothing will be added to the response: the application reads no more of the request.
+    /// Nothing will be added to the response: the application reads no more of the request, unless that is the other
+    /// side of a tunnel.
     func completeBody(_ stream: ConnectionSink.StreamRef) {
         stream.pointee.bodyEnded = true
-        discardBody(of: stream)
+        if !stream.pointee.isTunnel { discardBody(of: stream) }
     }
 
     /// The response has gone out before the request was complete: the client has a while to end that.

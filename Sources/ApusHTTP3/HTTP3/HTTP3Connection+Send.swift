@@ -44,7 +44,12 @@ extension HTTP3Connection {
     package func applicationEnded(on id: StreamID) {
         guard let stream = self[id] else { return }
         stream.pointee.applicationEnded = true
+        leaveTunnel(stream)
         discardBody(of: stream)
+        if stream.pointee.isTunnel, stream.pointee.finSent, !stream.pointee.requestEnded {
+            awaitEnd(of: stream)
+            endpoint.schedule(self)
+        }
         if stream.pointee.stoppedAt != nil { watchForStalls(within: .seconds(limits.lingerTimeout)) }
         releaseIfOver(stream)
     }
@@ -73,6 +78,7 @@ extension HTTP3Connection {
         guard !stream.pointee.headSubmitted else { return true }
         stream.pointee.headSubmitted = true
         if head.endsStream { completeBody(stream) }
+        if head.opensTunnel { openTunnel(http, on: stream) }
         let result = endpoint.fields.build(status: head.status, head.headers, head.defaults) { fields, count in
             nghttp3_conn_submit_response(
                 http,
@@ -124,6 +130,7 @@ extension HTTP3Connection {
         // Nothing is left to be told to an application that gives up by itself.
         stream.pointee.resetDelivered = true
         stream.pointee.isGivenUp = true
+        leaveTunnel(stream)
         discardBody(of: stream)
         stopReading(stream.pointee.id, reason.http3Code)
         resetSending(stream.pointee.id, reason.http3Code)

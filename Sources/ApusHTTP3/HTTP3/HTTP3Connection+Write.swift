@@ -202,7 +202,7 @@ extension HTTP3Connection {
         if !pendingFins.isEmpty { pendingFins.removeAll { $0 == id } }
         guard let stream = sink.pointee.streams[id] else { return }
         stream.pointee.finSent = true
-        guard !stream.pointee.requestEnded else { return }
+        guard !stream.pointee.requestEnded, !stream.pointee.isTunnel || stream.pointee.applicationEnded else { return }
         awaitEnd(of: stream)
     }
 

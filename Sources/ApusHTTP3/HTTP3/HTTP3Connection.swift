@@ -33,6 +33,8 @@ package final class HTTP3Connection {
     var stallCheck: Instant?
     /// Streams whose places were given back before QUIC has closed them.
     var streamsLetGo = 0
+    /// Tunnels that may be quiet for as long as they like: the connection is kept alive for them.
+    var openTunnels = 0
     /// When to look for requests that go on after their response; nil while there are none.
     var earlyAnswerCheck: Instant?
     /// How many request heads had begun when that was last set.
@@ -70,13 +72,7 @@ package final class HTTP3Connection {
     init?(_ newcomer: QUICConnection.Newcomer, endpoint: QUICEndpoint, now: Instant) {
         let configuration = endpoint.configuration
         sink = .allocate(capacity: 1)
-        sink.initialize(
-            to: ConnectionSink(
-                routing: endpoint.routing,
-                staticSecret: configuration.secrets.staticSecret,
-                limits: configuration.limits
-            )
-        )
+        sink.initialize(to: ConnectionSink(routing: endpoint.routing, configuration: configuration))
         self.endpoint = endpoint
         limits = configuration.limits
         latest = now

@@ -9,6 +9,12 @@ enum HTTP3Constants {
     static let maxUnidirectionalStreams = 8
     /// The most body bytes that nghttp3 is handed at a time, and the largest DATA frame.
     static let handOver = 64 * 1024
+    /// Seconds between two packets that keep a connection alive, at the least: a peer must not make us send more often by
+    /// saying that it is soon gone.
+    static let minKeepAlive = 1.0
+    /// Memory for arriving body bytes that a connection keeps for the next ones; and where tunnels may keep it idle.
+    static let keptArena = 64 * 1024
+    static let keptArenaWithTunnels = 4 * 1024
     /// Stream objects that an idle connection keeps for reuse.
     static let pooledStreams = 8
     /// Closed connections whose IDs are remembered; past that they are forgotten at once.

@@ -19,6 +19,10 @@ extension HTTP3Stream {
             receiveTarget(value, limits)
         case tokenNumber(NGHTTP3_QPACK_TOKEN__SCHEME):
             break  // The connection's own scheme counts.
+        case tokenNumber(NGHTTP3_QPACK_TOKEN__PROTOCOL):
+            // RFC 9110 §7.8: names of protocols are compared without regard to case. nghttp3 has seen to it that the
+            // method is CONNECT, and that scheme, path and authority are there (RFC 8441 §4).
+            isWebSocket = FieldRules.equals(value, "websocket")
         case tokenNumber(NGHTTP3_QPACK_TOKEN__AUTHORITY):
             guard value.count > 0 else { return }
             hasAuthority = true
@@ -124,17 +128,19 @@ extension HTTP3Stream {
             target: target,
             headers: headers,
             contentLength: contentLength,
-            hasBody: hasBody,
+            hasBody: hasBody || isWebSocket,
             expectsContinue: expectsContinue,
-            acceptsTrailers: acceptsTrailers
+            acceptsTrailers: acceptsTrailers,
+            isWebSocket: isWebSocket
         )
         headers = Headers()
         target = Bytes()
         return head
     }
 
-    /// RFC 9114 §4.4: plain CONNECT asks for a tunnel, which this server does not offer.
-    var isConnect: Bool { method == "CONNECT" }
+    /// Whether the request asks for a tunnel that this server does not offer: by plain CONNECT (RFC 9114 §4.4), or for
+    /// another protocol than WebSocket (RFC 9220 §3).
+    var isConnect: Bool { method == "CONNECT" && !isWebSocket }
 }
 
 /// The number that `recv_header` gives for a known field name.

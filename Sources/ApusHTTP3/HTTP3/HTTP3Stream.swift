@@ -17,6 +17,8 @@ struct HTTP3Stream {
     var hasAuthority = false
     var expectsContinue = false
     var acceptsTrailers = false
+    /// Extended CONNECT with `:protocol` websocket.
+    var isWebSocket = false
     /// Fields and bytes of the section that is being received.
     var sectionFields = 0
     var sectionSize = 0
@@ -46,6 +48,10 @@ struct HTTP3Stream {
     var headSubmitted = false
     /// Nothing will be added to the body.
     var bodyEnded = false
+    /// The response has accepted a WebSocket.
+    var isTunnel = false
+    /// A tunnel that still counts among those for which the connection is kept alive.
+    var keepsConnection = false
     var trailersFollow = false
     /// nghttp3 has asked for body bytes in vain and must be told of new ones.
     var isStarved = false
@@ -71,6 +77,9 @@ struct HTTP3Stream {
     var isLetGo = false
     /// Both halves are over and nghttp3 has forgotten the stream.
     var isClosed = false
+
+    /// Whether the application has something left to lose: the rest of its response, or of what a tunnel's peer sends.
+    var isUnfinished: Bool { !finSent || (isTunnel && !requestEnded) }
 
     /// Makes a used stream as good as new, but for the memory of its queue.
     mutating func clear() {

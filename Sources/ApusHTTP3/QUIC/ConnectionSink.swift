@@ -43,6 +43,8 @@ struct ConnectionSink {
     let routing: ConnectionIDRouting
     let staticSecret: [UInt8]
     let limits: Limits
+    /// Whether the peer may ask for WebSockets.
+    let webSockets: Bool
 
     /// IDs that ngtcp2 has given out or taken back.
     var issued: [ConnectionID] = []
@@ -60,9 +62,10 @@ struct ConnectionSink {
     /// How often a stream had nothing to give when the library asked.
     var emptyReads = 0
 
-    init(routing: ConnectionIDRouting, staticSecret: [UInt8], limits: Limits) {
+    init(routing: ConnectionIDRouting, configuration: QUICConfiguration) {
         self.routing = routing
-        self.staticSecret = staticSecret
-        self.limits = limits
+        staticSecret = configuration.secrets.staticSecret
+        limits = configuration.limits
+        webSockets = configuration.webSockets
     }
 }

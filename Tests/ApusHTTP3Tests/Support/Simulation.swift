@@ -29,6 +29,7 @@ final class Simulation {
 
     init(
         limits: Limits = Limits(),
+        webSockets: Bool = false,
         conditions: SimulatedNetwork.Conditions = .init(),
         seed: UInt64 = 1,
         secrets: QUICSecrets = .random(),
@@ -43,7 +44,8 @@ final class Simulation {
         var configuration = QUICConfiguration(
             limits: limits,
             credentials: try TestCertificate.shared.credentials(),
-            secrets: secrets
+            secrets: secrets,
+            webSockets: webSockets
         )
         configuration.slot = slots.own
         configuration.slotCount = slots.count

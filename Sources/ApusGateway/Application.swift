@@ -1,4 +1,5 @@
-/// An asynchronous application: one call for each HTTP request, and one for the lifespan of the process.
+/// An asynchronous application: one call for each HTTP request, one for each WebSocket, and one for the lifespan of the
+/// process.
 ///
 /// The server calls the application with a ``Scope`` that says what is served, a ``Receive`` that gives the next event
 /// from the client, and a ``Send`` that takes the next event for the client. The call's task belongs to that one scope:
@@ -12,6 +13,14 @@
 ///   treated as one that threw.
 /// - Both handles may be used from any task and any executor; concurrent sends are kept in the order of their arrival.
 /// - An application that returns at once on ``Scope/lifespan(_:)`` does not take part in it, and is served all the same.
+///
+/// And on a WebSocket (``WebSocket`` is a handle that keeps these rules):
+/// - The client waits until the application accepts. A close in place of the acceptance denies it with 403, and a
+///   response with that; an error, or a return without any of them, becomes a 500.
+/// - An application that returns closes with 1000; an error closes with 1011. Whoever closed, the server finishes the
+///   closing handshake, and waits for the peer's part of it no longer than its configuration says.
+/// - Once the WebSocket is over, every `receive` says so, and every send throws ``ClientDisconnected``, which an
+///   application may let pass: that is no failure.
 public protocol Application: Sendable {
     /// Serves one scope.
     ///

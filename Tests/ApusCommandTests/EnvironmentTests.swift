@@ -23,6 +23,24 @@ struct EnvironmentTests {
         (["--log-level", "error"], ("APUS_LOG_LEVEL", "error"), "debug"),
         (["--graceful-timeout", "7"], ("APUS_GRACEFUL_TIMEOUT", "7"), "8"),
         (["--root-path", "/a"], ("APUS_ROOT_PATH", "/a"), "/b"),
+        (["--no-ws"], ("APUS_WS", "no"), "yes"),
+        (["--no-ws-per-message-deflate"], ("APUS_WS_PER_MESSAGE_DEFLATE", "0"), "1"),
+        (["--ws-compression-memory", "0"], ("APUS_WS_COMPRESSION_MEMORY", "0"), "1"),
+        (["--ws-max-size", "1"], ("APUS_WS_MAX_SIZE", "1"), "2"),
+        (["--ws-max-frame-size", "1"], ("APUS_WS_MAX_FRAME_SIZE", "1"), "2"),
+        (["--ws-max-fragments", "1"], ("APUS_WS_MAX_FRAGMENTS", "1"), "2"),
+        (["--ws-max-queue", "1"], ("APUS_WS_MAX_QUEUE", "1"), "2"),
+        (["--ws-max-connections", "1"], ("APUS_WS_MAX_CONNECTIONS", "1"), "2"),
+        (["--ws-ping-interval", "1"], ("APUS_WS_PING_INTERVAL", "1"), "2"),
+        (["--websocket-ping-interval", "0"], ("APUS_WEBSOCKET_PING_INTERVAL", "0"), "2"),
+        (["--ws-ping-timeout", "0"], ("APUS_WS_PING_TIMEOUT", "0"), "2"),
+        (["--ws-close-timeout", "0.5"], ("APUS_WS_CLOSE_TIMEOUT", "0.5"), "2"),
+        (["--ws-idle-timeout", "1"], ("APUS_WS_IDLE_TIMEOUT", "1"), "2"),
+        (["--ws-max-age", "1"], ("APUS_WS_MAX_AGE", "1"), "2"),
+        (
+            ["--ws-allowed-origin", "https://a.test", "--ws-allowed-origin", "http://b.test:8000"],
+            ("APUS_WS_ALLOWED_ORIGIN", "https://a.test, http://b.test:8000"), "https://c.test"
+        ),
     ]
 
     @Test(arguments: table.indices)

@@ -102,4 +102,63 @@ struct OptionTests {
         #expect(given.configuration.rootPath == "/api")
         #expect(given.configuration.altSvcPort == 443)
     }
+
+    // MARK: - WebSockets
+
+    @Test func `without options WebSockets are served within the usual bounds`() throws {
+        #expect(try settings([]).configuration.webSocket == WebSocketOptions())
+    }
+
+    @Test func `the options of WebSockets reach the configuration`() throws {
+        let given = try settings([
+            "--no-ws", "--no-ws-per-message-deflate", "--ws-compression-memory", "1", "--ws-max-size", "2",
+            "--ws-max-frame-size", "3", "--ws-max-fragments", "4", "--ws-max-queue", "5", "--ws-max-connections", "6",
+            "--ws-ping-interval", "7", "--ws-ping-timeout", "8", "--ws-close-timeout", "9", "--ws-idle-timeout", "10",
+            "--ws-max-age", "11.5", "--ws-allowed-origin", "https://a.test",
+        ])
+        var webSocket = WebSocketOptions()
+        webSocket.isEnabled = false
+        webSocket.perMessageDeflate = false
+        webSocket.maxCompressionMemory = 1
+        webSocket.maxMessageSize = 2
+        webSocket.maxFrameSize = 3
+        webSocket.maxFragments = 4
+        webSocket.maxQueuedMessages = 5
+        webSocket.maxConnections = 6
+        webSocket.pingInterval = 7
+        webSocket.pingTimeout = 8
+        webSocket.closeTimeout = 9
+        webSocket.idleTimeout = 10
+        webSocket.maxAge = 11.5
+        webSocket.allowedOrigins = ["https://a.test"]
+        #expect(given.configuration.webSocket == webSocket)
+        #expect(try settings(["--ws", "--ws-per-message-deflate"]).configuration.webSocket == WebSocketOptions())
+    }
+
+    @Test func `a time of 0 is none`() throws {
+        let names = ["--ws-ping-interval", "--ws-ping-timeout", "--ws-idle-timeout", "--ws-max-age"]
+        let webSocket = try settings(names.flatMap { [$0, "0"] }).configuration.webSocket
+        #expect(webSocket.pingInterval == nil && webSocket.pingTimeout == nil)
+        #expect(webSocket.idleTimeout == nil && webSocket.maxAge == nil)
+        #expect(try settings(["--ws-close-timeout", "0"]).configuration.webSocket.closeTimeout == 0)
+    }
+
+    @Test func `who allows larger messages allows them in one frame`() throws {
+        let larger = try settings(["--ws-max-size", "99999999"]).configuration.webSocket
+        #expect(larger.maxMessageSize == 99_999_999 && larger.maxFrameSize == 99_999_999)
+        let framed = try settings(["--ws-max-size", "99999999", "--ws-max-frame-size", "1"]).configuration.webSocket
+        #expect(framed.maxMessageSize == 99_999_999 && framed.maxFrameSize == 1)
+    }
+
+    @Test(arguments: [
+        ("https://a.test", "https://a.test"), ("HTTPS://A.Test", "https://a.test"),
+        ("https://a.test:443", "https://a.test"), ("http://a.test:80", "http://a.test"),
+        ("http://a.test:443", "http://a.test:443"), ("https://a.test:0443", "https://a.test"),
+        ("https://a_b-1.xn--tst-qla:8443", "https://a_b-1.xn--tst-qla:8443"), ("http://[::1]", "http://[::1]"),
+        ("http://[::1]:80", "http://[::1]"), ("https://[::1]:8443", "https://[::1]:8443"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1"), ("app+x://a", "app+x://a"),
+    ])
+    func `origins are kept as browsers write them`(given: String, kept: String) throws {
+        #expect(try settings(["--ws-allowed-origin", given]).configuration.webSocket.allowedOrigins == [kept])
+    }
 }

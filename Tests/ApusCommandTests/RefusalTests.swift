@@ -45,6 +45,23 @@ struct RefusalTests {
         (["--graceful-timeout=-1"], "--graceful-timeout: '-1' is not a number of seconds"),
         (["--graceful-timeout", "inf"], "--graceful-timeout: 'inf' is not a number of seconds"),
         (["--root-path", "api"], "--root-path: 'api' does not begin with a '/'"),
+        (["--ws-max-size", "0"], "--ws-max-size: '0' is not a number from 1 on"),
+        (["--ws-max-size", "16M"], "--ws-max-size: '16M' is not a number from 1 on"),
+        (["--ws-max-frame-size", "0"], "--ws-max-frame-size: '0' is not a number from 1 on"),
+        (["--ws-max-fragments", "0"], "--ws-max-fragments: '0' is not a number from 1 on"),
+        (["--ws-max-queue", "0"], "--ws-max-queue: '0' is not a number from 1 on"),
+        (["--ws-max-connections", "0"], "--ws-max-connections: '0' is not a number from 1 on"),
+        (["--ws-compression-memory=-1"], "--ws-compression-memory: '-1' is not a number from 0 on"),
+        (["--ws-ping-interval=-1"], "--ws-ping-interval: '-1' is not a number of seconds"),
+        (["--websocket-ping-interval", "x"], "--ws-ping-interval: 'x' is not a number of seconds"),
+        (["--ws-ping-timeout", "nan"], "--ws-ping-timeout: 'nan' is not a number of seconds"),
+        (["--ws-close-timeout", "inf"], "--ws-close-timeout: 'inf' is not a number of seconds"),
+        (["--ws-idle-timeout", ""], "--ws-idle-timeout: '' is not a number of seconds"),
+        (["--ws-max-age", "1h"], "--ws-max-age: '1h' is not a number of seconds"),
+        (
+            ["--ws-allowed-origin", "https://a.test", "--ws-allowed-origin", "b.test"],
+            "--ws-allowed-origin: 'b.test' is not an origin such as https://example.org"
+        ),
     ]
 
     static let variables: [([String: String], String)] = [
@@ -55,6 +72,12 @@ struct RefusalTests {
         (["APUS_HTTP": "3"], "APUS_HTTP: HTTP/3 needs a certificate: give --certfile and --keyfile, or --dev-cert"),
         (["APUS_DEV_CERT": "1", "APUS_CERTFILE": "c"], "APUS_DEV_CERT: cannot be combined with APUS_CERTFILE"),
         (["APUS_SSL_KEYFILE": "k"], "APUS_SSL_KEYFILE: there is no --certfile that it belongs to"),
+        (["APUS_WS": "wsproto"], "APUS_WS: 'wsproto' is neither true nor false"),
+        (["APUS_WS_MAX_SIZE": "-1"], "APUS_WS_MAX_SIZE: '-1' is not a number from 1 on"),
+        (
+            ["APUS_WS_ALLOWED_ORIGIN": "https://a.test,*"],
+            "APUS_WS_ALLOWED_ORIGIN: '*' is not an origin such as https://example.org"
+        ),
     ]
 
     @Test(arguments: options)
@@ -67,6 +90,18 @@ struct RefusalTests {
     func `a variable that cannot be is refused by its name`(variables: [String: String], sentence: String) {
         let error = #expect(throws: ConfigurationError.self) { try settings([], variables) }
         #expect(error?.description == sentence)
+    }
+
+    @Test(arguments: [
+        "", "*", "null", "a.test", "//a.test", "://a.test", "https:a.test", "https://", "https://a.test/",
+        "https://a.test/path", "https://a.test?", "https://a.test#", "https://user@a.test", "https://a.test:",
+        "https://a.test:0", "https://a.test:65536", "https://a.test:+1", "https://a.test:x", "https://a.test:1:2",
+        "https://*.a.test", "https://ä.test", "https://a test", "https://[]", "https://[::1", "https://[::1]x",
+        "https://[a.test]", "1http://a.test", "h_p://a.test",
+    ])
+    func `what is no origin is refused`(text: String) {
+        let error = #expect(throws: ConfigurationError.self) { try settings(["--ws-allowed-origin", text]) }
+        #expect(error?.option == "--ws-allowed-origin")
     }
 
     @Test func `no certificate is made for settings that are refused`() throws {
@@ -97,7 +132,7 @@ struct RefusalTests {
     @Test func `help has one line for each option`() {
         let end = #expect(throws: CommandLineEnd.self) { try MainCommand.parsed(["--help"], as: MainCommand.self) }
         let help = end?.text ?? ""
-        for title in ["WHERE IT LISTENS:", "TLS:", "HOW IT ANSWERS:", "LOGS AND LIFE:"] {
+        for title in ["WHERE IT LISTENS:", "TLS:", "HOW IT ANSWERS:", "WEBSOCKETS:", "LOGS AND LIFE:"] {
             #expect(help.contains(title))
         }
         // A text that goes on is indented alone, without an option on the line before.

@@ -2,7 +2,7 @@ import Apus
 
 /// The settings that were given, each from the command line or, where it is not there, from the environment.
 struct GivenSettings {
-    private let options: ServeOptions
+    let options: ServeOptions
     private let environment: ApusEnvironment
 
     init(options: ServeOptions, environment: ApusEnvironment) {
@@ -119,15 +119,15 @@ struct GivenSettings {
     // MARK: - Precedence
 
     /// An option, or the variable of one of its names.
-    private func setting(_ option: String?, _ names: String...) -> Setting? {
+    func setting(_ option: String?, _ names: String...) -> Setting? {
         option.map { Setting(text: $0, source: "--" + names[0], isOption: true) } ?? environment.setting(names)
     }
 
-    private func setting(_ flag: Bool?, _ names: String...) -> Setting? {
+    func setting(_ flag: Bool?, _ names: String...) -> Setting? {
         flag.map { Setting(text: String($0), source: "--" + names[0], isOption: true) } ?? environment.setting(names)
     }
 
-    private func list(_ options: [String], _ name: String) -> [Setting] {
+    func list(_ options: [String], _ name: String) -> [Setting] {
         options.isEmpty
             ? environment.list(name)
             : options.map { Setting(text: $0, source: "--" + name, isOption: true) }

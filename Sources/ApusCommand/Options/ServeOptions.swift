@@ -22,6 +22,7 @@ public struct ServeOptions: ParsableArguments {
     @OptionGroup(title: "Where it listens") var listening: ListeningOptions
     @OptionGroup(title: "TLS") var tls: TLSOptions
     @OptionGroup(title: "How it answers") var answering: AnsweringOptions
+    @OptionGroup(title: "WebSockets") var webSocket: WebSocketArguments
     @OptionGroup(title: "Logs and life") var running: RunningOptions
 
     public init() {}

@@ -28,6 +28,7 @@ extension ServeOptions {
         configuration.accessLog = try given.accessLog?.isOn() ?? configuration.accessLog
         configuration.serverHeader = try given.serverHeader?.isOn() ?? configuration.serverHeader
         configuration.dateHeader = try given.dateHeader?.isOn() ?? configuration.dateHeader
+        configuration.webSocket = try given.webSocket()
         let logLevel = try given.logLevel?.logLevel() ?? .info
         let certificate = try given.certificate()
         configuration.binds = try given.binds(isSecure: certificate != .none)

@@ -23,6 +23,14 @@ extension Setting {
         return port
     }
 
+    /// A whole number from `lowest` on.
+    func number(from lowest: Int) throws(ConfigurationError) -> Int {
+        guard let number = Int(text), number >= lowest else {
+            throw error("'\(text)' is not a number from \(lowest) on")
+        }
+        return number
+    }
+
     /// Seconds, with or without a fraction.
     func seconds() throws(ConfigurationError) -> Double {
         guard let seconds = Double(text), seconds >= 0, seconds.isFinite else {

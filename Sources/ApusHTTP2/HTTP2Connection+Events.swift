@@ -69,11 +69,22 @@ extension HTTP2Connection {
         switch fields.finish(secure: secure, hasBody: !endsRequest) {
         case .success(let head):
             stream.pointee.isDelivered = true
+            if head.isWebSocket, let urgency = Self.urgency(in: head.headers["priority"]) {
+                stream.pointee.urgency = urgency
+            }
             emit(.request(identifier(stream), head))
             if endsRequest { emit(.end(identifier(stream), trailers: nil)) }
         case .failure(let refusal):
             answer(stream, status: refusal.status, isHead: isHead)
         }
+    }
+
+    /// The urgency that a `priority` field names (RFC 9218 §4.1); the last one where there are more.
+    private static func urgency(in field: String?) -> UInt32? {
+        guard let field else { return nil }
+        return field.split { $0 == "," || $0 == " " || $0 == "\t" }
+            .compactMap { $0.hasPrefix("u=") ? UInt32($0.dropFirst(2)) : nil }
+            .last { $0 <= 7 }
     }
 
     private func handleData(_ stream: StreamPointer, _ bytes: Bytes) {

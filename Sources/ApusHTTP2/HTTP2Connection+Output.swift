@@ -41,12 +41,12 @@ extension HTTP2Connection {
         check(code)
     }
 
-    /// From here on the stream is a WebSocket's. It takes turns with its siblings from the start: it may never end.
+    /// From here on the stream is a WebSocket's. It takes turns with its siblings from the start, whatever the client
+    /// said: it may never end.
     private func openTunnel(_ head: ResponseHead, on stream: StreamPointer) {
         stream.pointee.isTunnel = true
         // RFC 9110 §9.3.6: a tunnel has no length.
         head.headers = head.headers.filtered { name, _ in !FieldRules.equals(name, "content-length") }
-        guard !stream.pointee.hasPriority else { return }
         stream.pointee.hasPriority = true
         check(session.setIncremental(stream))
     }

@@ -156,9 +156,9 @@ struct HTTP2Session: ~Copyable {
             || nghttp2_session_get_stream_remote_window_size(handle, stream.pointee.id) <= 0
     }
 
-    /// Lets a stream share the connection with others of its urgency, where its client has not said what it wants.
+    /// Lets a stream share the connection with others of its urgency.
     func setIncremental(_ stream: StreamPointer) -> Int32 {
-        var priority = nghttp2_extpri(urgency: UInt32(NGHTTP2_EXTPRI_DEFAULT_URGENCY), inc: 1)
+        var priority = nghttp2_extpri(urgency: stream.pointee.urgency, inc: 1)
         return nghttp2_session_change_extpri_stream_priority(handle, stream.pointee.id, &priority, 0)
     }
 

@@ -20,6 +20,8 @@ struct HTTP2Stream: ~Copyable {
     var isAdmitted = false
     /// Whether the client has said how urgent the response is.
     var hasPriority = false
+    /// The urgency where it is not left to the library (RFC 9218 §4.1): the default, or what asked for a WebSocket.
+    var urgency: UInt32 = 3
     /// Whether the application has the request.
     var isDelivered = false
     /// Whether the peer has ended the request.

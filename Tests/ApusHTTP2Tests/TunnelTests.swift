@@ -290,10 +290,12 @@ private let refused = [
         #expect(last < 3 * frames)
     }
 
-    @Test func `a WebSocket that always has a little to say does not keep its neighbours waiting`() {
+    /// What comes of a response beside a WebSocket that always has a little to say, while the connection's window opens
+    /// for three times as much.
+    private func answer(beside fields: [(String, String)]) -> [UInt8] {
         let harness = Harness(webSockets: true)
         harness.feed(
-            Wire.preface + Wire.headers(1, webSocket, ends: false) + Wire.windowUpdate(1, by: 1 << 20) + Wire.get(3)
+            Wire.preface + Wire.headers(1, fields, ends: false) + Wire.windowUpdate(1, by: 1 << 20) + Wire.get(3)
         )
         harness.send(Self.accept, on: 1)
         // The window of the connection, until nothing is left of it.
@@ -303,13 +305,24 @@ private let refused = [
         }
         harness.respond(3, body: Bytes(pattern(10_000)))
         var answer: [UInt8] = []
-        for _ in 0..<20 {
+        for _ in 0..<15 {
             harness.feed(Wire.windowUpdate(0, by: 2000))
             answer += Wire.parse(harness.output()).filter { $0.type == 0 && $0.stream == 3 }.flatMap(\.payload)
             let left = harness.server.bufferedOutput(on: StreamID(1))
             harness.send(.body(Bytes(pattern(10_000 - left)), end: false), on: 1)
         }
+        return answer
+    }
+
+    @Test(arguments: [nil, "u=3", "u=7, i", "i"])
+    func `a WebSocket that always has a little to say does not keep its neighbours waiting`(priority: String?) {
+        let answer = answer(beside: webSocket + (priority.map { [("priority", $0)] } ?? []))
         #expect(isPattern(answer, 10_000))
+    }
+
+    @Test(arguments: ["u=2", "i, u=0"])
+    func `a WebSocket is as urgent as its client says`(priority: String) {
+        #expect(answer(beside: webSocket + [("priority", priority)]).isEmpty)
     }
 
     @Test func `a WebSocket whose peer takes nothing does not keep its neighbours waiting`() {

@@ -158,6 +158,16 @@ import Testing
         #expect(credit.receive(1) == 1)
     }
 
+    @Test func `a limit that moves opens the window and never closes it`() {
+        var credit = ReceiveCredit(limit: 100)
+        #expect(credit.receive(180) == 100)
+        #expect(credit.allow(50) == 50)
+        #expect(credit.allow(-50) == 0)
+        #expect(credit.receive(10) == 0)
+        #expect(credit.consume(90) == 40)
+        #expect(credit.consume(100) == 0)
+    }
+
     @Test func aBucketAllowsABurstAndThenItsRate() {
         var bucket = TokenBucket(burst: 3, perSecond: 2)
         var now = Instant(nanoseconds: 5)

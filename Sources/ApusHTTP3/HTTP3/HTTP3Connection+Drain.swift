@@ -105,7 +105,6 @@ extension HTTP3Connection {
         guard hears(stream) else { return }
         stream.pointee.resetDelivered = true
         events.append(.reset(StreamID(stream), reason))
-        leaveTunnel(stream)
         discardBody(of: stream)
     }
 

@@ -130,7 +130,6 @@ extension HTTP3Connection {
         // Nothing is left to be told to an application that gives up by itself.
         stream.pointee.resetDelivered = true
         stream.pointee.isGivenUp = true
-        leaveTunnel(stream)
         discardBody(of: stream)
         stopReading(stream.pointee.id, reason.http3Code)
         resetSending(stream.pointee.id, reason.http3Code)

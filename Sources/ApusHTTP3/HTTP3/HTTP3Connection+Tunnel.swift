@@ -13,15 +13,19 @@ extension HTTP3Connection {
         stream.pointee.keepsConnection = true
         openTunnels += 1
         if openTunnels == 1 { keepAlive(every: keepAliveInterval) }
+        // A tunnel may stay unread for as long as its application likes: what fits its own window then takes nothing
+        // from its neighbours'.
+        openWindow(stream.pointee.id, connection: credit.allow(limits.streamReceiveWindow), stream: 0)
         takeTurns(http, stream)
     }
 
-    /// A tunnel is closed, lost or nobody's any more: the connection need not live for its sake.
+    /// A tunnel is closed, or nobody's any more: the connection need not live, nor hold bytes, for its sake.
     func leaveTunnel(_ stream: ConnectionSink.StreamRef) {
         guard stream.pointee.keepsConnection else { return }
         stream.pointee.keepsConnection = false
         openTunnels -= 1
         if openTunnels == 0 { keepAlive(every: .max) }
+        openWindow(stream.pointee.id, connection: credit.allow(-limits.streamReceiveWindow), stream: 0)
     }
 
     /// RFC 9218 §11: a tunnel takes turns with its neighbours, or a busy one would hold them up for ever.

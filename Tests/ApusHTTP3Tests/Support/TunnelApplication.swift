@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import Testing
 
 /// A server's application that accepts WebSockets as they come, and writes down what happens to them.
 final class TunnelApplication {
@@ -56,4 +57,18 @@ final class TunnelApplication {
         unread.remove(id)
         connection?.consumed(received[id]?.count ?? 0, on: id)
     }
+}
+
+extension Simulation {
+    /// Opens a WebSocket and waits for the server's 200.
+    func openTunnel(_ client: TestClient) -> Int64 {
+        let id = client.openWebSocket()
+        #expect(run { client.responses[id]?.status == 200 })
+        return id
+    }
+}
+
+/// Bytes that show where they are missing or out of order.
+func pattern(_ count: Int, _ salt: Int = 0) -> [UInt8] {
+    (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8 &+ salt) }
 }

@@ -91,8 +91,8 @@ extension HTTP2Connection {
         withheld += bytes.count
         // What nobody will read is thrown away here; the connection's window gets it back at once.
         guard isApplications(stream), isHeard(stream), !stream.pointee.bodyIsComplete else { return }
-        unconsumed += bytes.count
         stream.pointee.unconsumed += bytes.count
+        if !stream.pointee.isTunnel { unconsumed += bytes.count }
         emit(.body(identifier(stream), bytes))
     }
 
@@ -201,7 +201,7 @@ extension HTTP2Connection {
         // Not more than came, whatever the caller counts.
         let taken = min(count, stream.pointee.unconsumed)
         stream.pointee.unconsumed -= taken
-        unconsumed -= taken
+        if !stream.pointee.isTunnel { unconsumed -= taken }
         if !stream.pointee.requestEnded { check(session.consume(stream: stream, taken)) }
         settleConnectionWindow()
     }
@@ -209,7 +209,7 @@ extension HTTP2Connection {
     /// Nobody will read what a stream has brought: it counts no more.
     func forgetUnconsumed(_ stream: StreamPointer) {
         guard stream.pointee.unconsumed > 0 else { return }
-        unconsumed -= stream.pointee.unconsumed
+        if !stream.pointee.isTunnel { unconsumed -= stream.pointee.unconsumed }
         stream.pointee.unconsumed = 0
         settleConnectionWindow()
     }

@@ -44,6 +44,9 @@ extension HTTP2Connection {
     /// From here on the stream is a WebSocket's. It takes turns with its siblings from the start, whatever the client
     /// said: it may never end.
     private func openTunnel(_ head: ResponseHead, on stream: StreamPointer) {
+        // A WebSocket may stay unread for as long as its application likes: its own window bounds it, and it takes nothing
+        // from what its neighbours share.
+        unconsumed -= stream.pointee.unconsumed
         stream.pointee.isTunnel = true
         // RFC 9110 §9.3.6: a tunnel has no length.
         head.headers = head.headers.filtered { name, _ in !FieldRules.equals(name, "content-length") }

@@ -30,7 +30,7 @@ package final class HTTP2Connection {
     private var pending: [StreamEvent] = []
     private var pendingHead = 0
 
-    /// Body bytes that applications have not taken, on all streams.
+    /// Body bytes that applications have not taken, on all streams but tunnels.
     var unconsumed = 0
     /// Body bytes that have come and that the connection's window does not have back.
     var withheld = 0

@@ -336,6 +336,26 @@ private let refused = [
         #expect(harness.client[neighbour].isComplete)
     }
 
+    @Test func `WebSockets that nobody reads do not close the window for their neighbours`() {
+        var limits = Limits()
+        limits.connectionReceiveWindow = 100_000
+        limits.streamReceiveWindow = 80_000
+        let harness = serving(limits)
+        let unread = (0..<5).map { _ in ask(harness) }
+        for id in unread {
+            harness.client.send(pattern(30_000), on: id)
+            harness.run()
+            harness.send(Self.accept, on: id)
+            harness.client.send(pattern(50_000), on: id)
+            harness.run()
+        }
+        let neighbour = open(harness)
+        harness.client.send(Array("heard".utf8), on: neighbour)
+        harness.run()
+        #expect(harness.body(of: neighbour) == Array("heard".utf8))
+        for id in unread { #expect(harness.body(of: id).count == 80_000) }
+    }
+
     // MARK: - Ends
 
     @Test func `the peer's end leaves ours open`() {

@@ -18,6 +18,7 @@ struct UTF8Validator {
         while offset < bytes.count {
             if missing == 0 {
                 offset = Self.skipASCII(bytes, from: offset)
+                offset = Self.skipShortCharacters(bytes, from: offset)
                 guard offset < bytes.count else { break }
                 guard begin(bytes[offset]) else { return false }
             } else {
@@ -47,9 +48,26 @@ struct UTF8Validator {
         return offset
     }
 
-    /// The first byte of a character that is not ASCII.
+    /// The offset behind characters of two and three bytes in a row that are whole and of the plain kinds; what stops it
+    /// is judged byte by byte.
+    private static func skipShortCharacters(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        var offset = start
+        while offset &+ 3 <= bytes.count {
+            let (first, second, third) = (bytes[offset], bytes[offset &+ 1], bytes[offset &+ 2])
+            guard second & 0xC0 == 0x80 else { break }
+            switch first {
+            case 0xE1...0xEC where third & 0xC0 == 0x80: offset &+= 3
+            case 0xC2...0xDF: offset &+= 2
+            default: return offset
+            }
+        }
+        return offset
+    }
+
+    /// The first byte of a character, of any kind.
     private mutating func begin(_ byte: UInt8) -> Bool {
         switch byte {
+        case 0x00...0x7F: break
         case 0xC2...0xDF: expect(1, from: 0x80, to: 0xBF)
         case 0xE0: expect(2, from: 0xA0, to: 0xBF)
         case 0xED: expect(2, from: 0x80, to: 0x9F)

@@ -32,24 +32,16 @@ struct UTF8ValidatorTests {
         }
     }
 
-    @Test func `every sequence of one, two and three bytes is judged as the standard library judges it`() {
-        let edges: [UInt8] = [0x00, 0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0]
+    @Test func `short sequences are judged as the standard library judges them`() {
+        let edges: [UInt8] = [0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0]
         for first in UInt8.min...UInt8.max {
-            #expect(isText([first]) == (String(validating: [first], as: UTF8.self) != nil))
-            for second in UInt8.min...UInt8.max {
-                let two = [first, second]
-                guard isText(two[...]) == (String(validating: two, as: UTF8.self) != nil) else {
-                    Issue.record("\(two)")
-                    return
-                }
-                for third in edges {
-                    for bytes in [[first, second, third], [first, second, third, 0x80]] {
-                        guard isText(bytes[...]) == (String(validating: bytes, as: UTF8.self) != nil) else {
-                            Issue.record("\(bytes)")
-                            return
-                        }
-                    }
-                }
+            var sequences = [[first]]
+            for second in edges {
+                sequences.append([first, second])
+                for third in edges { sequences += [[first, second, third], [first, second, third, 0x80]] }
+            }
+            for bytes in sequences where isText(bytes[...]) != (String(validating: bytes, as: UTF8.self) != nil) {
+                Issue.record("\(bytes)")
             }
         }
     }

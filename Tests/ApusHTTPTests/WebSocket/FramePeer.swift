@@ -71,7 +71,6 @@ struct ReadFrame: Equatable {
 
     static func pong(_ payload: [UInt8]) -> ReadFrame { ReadFrame(opcode: 10, payload: payload) }
 
-    var text: String { String(decoding: payload, as: UTF8.self) }
     /// Of a Close frame; nil where it has none.
     var code: Int? { opcode == 8 && payload.count >= 2 ? Int(payload[0]) << 8 | Int(payload[1]) : nil }
 

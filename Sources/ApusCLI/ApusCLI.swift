@@ -34,12 +34,14 @@ struct Serve: ParsableCommand {
             sse        server-sent events, one a second
             scope      what the application is told about the request, as JSON
             files:DIR  the files in a directory
+            ws-echo    a WebSocket's messages, sent back
+            ws-chat    a page to talk on, over a WebSocket
 
             \(ServeOptions.discussion)
             """
     )
 
-    @Argument(help: ArgumentHelp("hello, echo, stream, sse, scope or files:DIR.", valueName: "app"))
+    @Argument(help: ArgumentHelp("One of those above.", valueName: "app"))
     var application: String
 
     @OptionGroup var options: ServeOptions

@@ -3,13 +3,13 @@ import ApusGateway
 
 /// The applications that the command has in itself, by the names that are typed.
 enum BuiltInApplication {
-    static let names = "hello, echo, stream, sse, scope or files:DIR"
+    static let names = "hello, echo, stream, sse, scope, ws-echo, ws-chat or files:DIR"
 
     private static let filesPrefix = "files:"
 
     static func isKnown(_ name: String) -> Bool {
         switch name {
-        case "hello", "echo", "stream", "sse", "scope": true
+        case "hello", "echo", "stream", "sse", "scope", "ws-echo", "ws-chat": true
         default: name.hasPrefix(filesPrefix) && name.count > filesPrefix.count
         }
     }
@@ -24,8 +24,16 @@ enum BuiltInApplication {
         case "stream": return StreamApplication()
         case "sse": return EventsApplication()
         case "scope": return ScopeApplication()
+        case "ws-echo": return WebSocketEchoApplication()
+        case "ws-chat": return WebSocketChatApplication()
         default: return try files(name)
         }
+    }
+
+    /// What an application answers that serves requests alone: an opening is denied with 403, and of the lifespan it
+    /// takes no part.
+    static func decline(_ scope: Scope, _ send: Send) async throws {
+        if case .webSocket = scope { try await send(.webSocketClose()) }
     }
 
     private static func files(_ name: String) throws -> any Application {

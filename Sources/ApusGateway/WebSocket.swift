@@ -59,7 +59,8 @@ public final class WebSocket: Sendable {
         return WebSocket(subprotocol: subprotocol, receive: receive, send: send)
     }
 
-    /// Answers an opening with a response of a line of text in place of the acceptance (`websocket.http.response`).
+    /// Answers an opening with a line of text in place of the acceptance (`websocket.http.response`), and a request that
+    /// should have been one likewise.
     ///
     /// - Parameters:
     ///   - send: The scope's handle, to which nothing was sent yet.

@@ -133,6 +133,53 @@ struct BuiltInApplicationTests {
         }
     }
 
+    // MARK: - WebSockets
+
+    @Test(arguments: ["hello", "echo", "stream", "sse"])
+    func `an application of requests alone denies a WebSocket`(name: String) async throws {
+        let client = ChannelClient()
+        let application = try BuiltInApplication.make(name)
+        try await application(.webSocket(WebSocketScope()), Receive(client), Send(client))
+        #expect(await client.read() == "close 1000 ")
+        #expect(client.unread == 0)
+    }
+
+    @Test func `scope tells a WebSocket what it was told, and closes`() async throws {
+        let client = ChannelClient()
+        let headers: Headers = ["sec-websocket-protocol": "a, b"]
+        let scope = WebSocketScope(target: "/a%20b?c", headers: headers, httpVersion: .http3)
+        try await ScopeApplication()(.webSocket(scope), Receive(client), Send(client))
+        #expect(await client.read() == "accept -")
+        let text = await client.read()
+        for part in [
+            "\"type\": \"websocket\"", "\"http_version\": \"3\"", "\"scheme\": \"ws\"", "\"path\": \"/a b\"",
+            "\"query_string\": \"c\"", "\"subprotocols\": [\"a\", \"b\"]",
+        ] {
+            #expect(text.contains(part), "\(part)")
+        }
+        #expect(JSONParser.parse(text) != nil)
+        #expect(await client.read() == "close 1000 ")
+    }
+
+    @Test func `ws-echo sends back what comes, as what it came`() async throws {
+        let client = ChannelClient()
+        client.say("text")
+        client.say(Bytes([0, 255]))
+        client.say("")
+        async let echo: Void = WebSocketEchoApplication()(
+            .webSocket(WebSocketScope(headers: ["sec-websocket-protocol": "b, a"])),
+            Receive(client),
+            Send(client)
+        )
+        #expect(await client.read(4) == ["accept b", "text", "[0, 255]", ""])
+        client.leave()
+        try await echo
+    }
+
+    @Test func `ws-echo says to a request what it wants`() async throws {
+        #expect(try await call("ws-echo", HTTPScope()).start?.status == 426)
+    }
+
     @Test func `JSON escapes what it must`() {
         let value = JSONValue.object([("a\"b", .array([.null, .number(-1), .string("\u{1}\n\\ü")]))])
         #expect(value.text == "{\"a\\\"b\": [null, -1, \"\\u0001\\n\\\\ü\"]}")
@@ -140,6 +187,6 @@ struct BuiltInApplicationTests {
 
     @Test func `names that are not known are not taken`() {
         for name in ["nope", "", "files:", "Hello"] { #expect(!BuiltInApplication.isKnown(name)) }
-        for name in ["hello", "files:."] { #expect(BuiltInApplication.isKnown(name)) }
+        for name in ["hello", "files:.", "ws-echo", "ws-chat"] { #expect(BuiltInApplication.isKnown(name)) }
     }
 }

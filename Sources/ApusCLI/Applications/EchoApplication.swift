@@ -3,7 +3,7 @@ import ApusGateway
 /// Streams the request body back, piece by piece: it takes no more from the client than the client takes back.
 struct EchoApplication: Application {
     func callAsFunction(_ scope: Scope, _ receive: Receive, _ send: Send) async throws {
-        guard case .http(let request) = scope else { return }
+        guard case .http(let request) = scope else { return try await BuiltInApplication.decline(scope, send) }
         // Received first: a client that waits for a 100 (RFC 9110 §10.1.1) gets it when the body is asked for.
         var event = try await receive()
         if case .disconnect = event { return }

@@ -1,13 +1,20 @@
 import ApusGateway
 
-/// Answers what it was told about the request, as JSON with the names of ASGI.
+/// Answers what it was told about the request or the WebSocket, as JSON with the names of ASGI.
 struct ScopeApplication: Application {
     func callAsFunction(_ scope: Scope, _ receive: Receive, _ send: Send) async throws {
-        guard case .http(let request) = scope else { return }
-        let body = Bytes(JSONValue(request).text + "\n")
-        let headers: Headers = ["content-type": "application/json", "content-length": String(body.count)]
-        try await send(.responseStart(status: 200, headers: headers))
-        try await send(.responseBody(body))
+        switch scope {
+        case .http(let request):
+            let body = Bytes(JSONValue(request).text + "\n")
+            let headers: Headers = ["content-type": "application/json", "content-length": String(body.count)]
+            try await send(.responseStart(status: 200, headers: headers))
+            try await send(.responseBody(body))
+        case .webSocket(let request):
+            let socket = try await WebSocket.accept(receive, send)
+            try await socket.send(JSONValue(request).text)
+            try await socket.close()
+        case .lifespan: return
+        }
     }
 }
 
@@ -28,6 +35,25 @@ extension JSONValue {
             ("server", Self.address(request.server)),
             ("tls", Self.tls(request.tls)),
             ("extensions", .array(Self.extensionNames(request.extensions).map { .string($0) })),
+            ("state", .array(request.state.names.map { .string($0) })),
+        ])
+    }
+
+    /// Likewise of a WebSocket.
+    init(_ request: WebSocketScope) {
+        self = .object([
+            ("type", "websocket"),
+            ("http_version", .string(request.httpVersion.description)),
+            ("scheme", .string(request.scheme)),
+            ("path", .string(request.path)),
+            ("raw_path", .string(request.rawPath.description)),
+            ("query_string", .string(request.queryString.description)),
+            ("root_path", .string(request.rootPath)),
+            ("headers", .array(request.headers.map { .array([.string($0.name), .string($0.value)]) })),
+            ("client", Self.address(request.client)),
+            ("server", Self.address(request.server)),
+            ("tls", Self.tls(request.tls)),
+            ("subprotocols", .array(request.subprotocols.map { .string($0) })),
             ("state", .array(request.state.names.map { .string($0) })),
         ])
     }

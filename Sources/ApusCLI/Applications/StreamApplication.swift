@@ -8,7 +8,7 @@ struct StreamApplication: Application {
     private static let maxChunk = 16 * 1024 * 1024
 
     func callAsFunction(_ scope: Scope, _ receive: Receive, _ send: Send) async throws {
-        guard case .http(let request) = scope else { return }
+        guard case .http(let request) = scope else { return try await BuiltInApplication.decline(scope, send) }
         let query = QueryNumbers(request.queryString)
         guard let total = query["bytes", default: Self.defaultBytes], total >= 0,
             let size = query["chunk", default: Self.defaultChunk], (1...Self.maxChunk).contains(size)

@@ -1,6 +1,7 @@
-/// A value that can be written as JSON (RFC 8259); there is none to be read here, and none is large.
+/// A value as JSON has them (RFC 8259), and its text; none is large.
 enum JSONValue: ExpressibleByStringLiteral {
     case null
+    case bool(Bool)
     case number(Int)
     case string(String)
     case array([JSONValue])
@@ -11,9 +12,16 @@ enum JSONValue: ExpressibleByStringLiteral {
         self = .string(text)
     }
 
+    /// The value of a member; the last one where there are several, as in browsers. Nil for what is no object.
+    subscript(name: String) -> JSONValue? {
+        guard case .object(let members) = self else { return nil }
+        return members.last { $0.0 == name }?.1
+    }
+
     var text: String {
         switch self {
         case .null: "null"
+        case .bool(let bool): String(bool)
         case .number(let number): String(number)
         case .string(let text): Self.quoted(text)
         case .array(let values): "[" + values.map(\.text).joined(separator: ", ") + "]"

@@ -135,7 +135,7 @@ struct BuiltInApplicationTests {
 
     // MARK: - WebSockets
 
-    @Test(arguments: ["hello", "echo", "stream", "sse"])
+    @Test(arguments: ["hello", "echo", "stream", "sse", "files:."])
     func `an application of requests alone denies a WebSocket`(name: String) async throws {
         let client = ChannelClient()
         let application = try BuiltInApplication.make(name)

@@ -21,7 +21,11 @@ public struct StaticFiles: Application {
     }
 
     public func callAsFunction(_ scope: Scope, _ receive: Receive, _ send: Send) async throws {
-        guard case .http(let request) = scope else { return }
+        guard case .http(let request) = scope else {
+            // A file is no WebSocket: 403.
+            if case .webSocket = scope { try await send(.webSocketClose()) }
+            return
+        }
         let response = response(to: request)
         try await send(.responseStart(status: response.status, headers: response.headers))
         switch response.body {

@@ -8,8 +8,7 @@ struct Exchange {
 
     /// The value of a query parameter, as it came.
     func parameter(_ name: String) -> String? {
-        let pairs = request.queryString.description.split(separator: "&")
-        return pairs.first { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
+        Query(request.queryString)[name]
     }
 
     func answer(_ text: String, status: Int = 200) async throws {

@@ -4,9 +4,15 @@ import ApusCommand
 @main
 struct InteropApp: MainApplication {
     func callAsFunction(_ scope: Scope, _ receive: Receive, _ send: Send) async throws {
-        guard case .http(let request) = scope else { return }
-        let exchange = Exchange(request: request, receive: receive, send: send)
-        let path = request.path
+        switch scope {
+        case .http(let request): try await serve(Exchange(request: request, receive: receive, send: send))
+        case .webSocket(let opening): try await WebSocketSession(opening, receive, send).run()
+        case .lifespan: return
+        }
+    }
+
+    private func serve(_ exchange: Exchange) async throws {
+        let path = exchange.request.path
         if path.hasPrefix("/misbehave/") {
             try await exchange.misbehave(String(path.dropFirst("/misbehave/".count)))
             return

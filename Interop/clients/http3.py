@@ -1,6 +1,6 @@
 """One HTTP/3 request that no command-line client makes, by aioquic. Prints as JSON what came back.
 
-Run with the interpreter that Interop/fetch-aioquic prints: http3.py URL '{"body": "...", ...}'
+Run with the interpreter that Interop/fetch-python-clients prints: http3.py URL '{"body": "...", ...}'
 """
 
 import asyncio

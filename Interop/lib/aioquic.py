@@ -10,7 +10,7 @@ from .world import HERE
 
 def ask(world, server, path, **what):
     """Gives `end` (complete, reset or closed), `code`, `sections` (heads and trailers) and `body`."""
-    interpreter = world.fetched("fetch-aioquic", "venv/bin/python")
+    interpreter = world.fetched("fetch-python-clients", "venv/bin/python")
     command = [interpreter, f"{HERE}/clients/http3.py", server.url(H3, path), json.dumps(what)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     if done.returncode:

@@ -13,6 +13,9 @@ from . import (  # noqa: F401
     misbehaving,
     shutdown,
     flow,
+    websocket,
+    websocket_endings,
+    autobahn,
     endurance,
     command_line,
 )

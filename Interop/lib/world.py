@@ -37,7 +37,7 @@ class World:
 
     def fetch_all(self):
         """Runs the scripts that fetch tools into the private folder; what fails is told by those who need it."""
-        for script in ("fetch-curl", "fetch-python-clients"):
+        for script in ("fetch-curl", "fetch-python-clients", "fetch-autobahn"):
             try:
                 done = subprocess.run([f"{HERE}/{script}"], capture_output=True, text=True, timeout=300)
                 self.unfetched[script] = (done.stderr.strip().splitlines() or [script])[-1] if done.returncode else None

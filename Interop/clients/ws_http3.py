@@ -1,0 +1,128 @@
+"""Streams of one HTTP/3 connection, by aioquic."""
+
+import asyncio
+import ssl
+
+from aioquic.asyncio import connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.h3.connection import H3Connection
+from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import ConnectionTerminated, StreamReset
+
+WINDOW = 1 << 24
+REQUEST_CANCELLED = 0x10C
+STEP = 1 << 16
+MOST_WAITING = 1 << 20
+"""Bytes that may wait for the peer's window before a write waits too."""
+
+
+class Stream:
+    def __init__(self):
+        self.answer = asyncio.get_running_loop().create_future()
+        self.data = asyncio.Queue()
+        self.ending = None
+        """fin, the code of a reset, or lost."""
+
+    def finish(self, how):
+        self.ending = self.ending or how
+        self.data.put_nowait(None)
+        if not self.answer.done():
+            self.answer.set_exception(ConnectionError(f"the stream ended without an answer: {how}"))
+
+
+class Protocol(QuicConnectionProtocol):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.http = H3Connection(self._quic)
+        self.streams = {}
+        self.settings = asyncio.get_running_loop().create_future()
+
+    def quic_event_received(self, event):
+        if isinstance(event, StreamReset) and event.stream_id in self.streams:
+            self.streams[event.stream_id].finish(f"reset with {event.error_code:#x}")
+        if isinstance(event, ConnectionTerminated):
+            for stream in self.streams.values():
+                stream.finish(f"lost with {event.error_code:#x}")
+        for each in self.http.handle_event(event):
+            self.take(each)
+        if self.http.received_settings is not None and not self.settings.done():
+            self.settings.set_result({int(code): value for code, value in self.http.received_settings.items()})
+
+    def take(self, event):
+        stream = self.streams.get(event.stream_id)
+        if isinstance(event, HeadersReceived) and not stream.answer.done():
+            headers = [(name.decode(), value.decode()) for name, value in event.headers]
+            stream.answer.set_result((int(dict(headers)[":status"]), headers))
+        if isinstance(event, DataReceived) and event.data:
+            stream.data.put_nowait(event.data)
+        if event.stream_ended:
+            stream.finish("fin")
+
+
+class Http3Tunnel:
+    """The first stream is the tunnel, others are requests beside it."""
+
+    async def connect(self, url):
+        """Gives the peer's settings, by number."""
+        self.authority = url.netloc
+        configuration = QuicConfiguration(
+            is_client=True,
+            alpn_protocols=["h3"],
+            verify_mode=ssl.CERT_NONE,
+            max_data=WINDOW,
+            max_stream_data=WINDOW,
+        )
+        self.context = connect(url.hostname, url.port, configuration=configuration, create_protocol=Protocol)
+        self.protocol = await self.context.__aenter__()
+        return await self.protocol.settings
+
+    async def begin(self, head, end_stream):
+        number = self.protocol._quic.get_next_available_stream_id()
+        self.protocol.streams[number] = Stream()
+        encoded = [(name.encode(), value.encode()) for name, value in head]
+        self.protocol.http.send_headers(number, encoded, end_stream)
+        self.protocol.transmit()
+        return number, await self.protocol.streams[number].answer
+
+    async def open(self, head):
+        self.tunnel, answer = await self.begin(head, False)
+        return answer
+
+    async def get(self, path):
+        head = [(":method", "GET"), (":scheme", "https"), (":authority", self.authority), (":path", path)]
+        _, (status, _) = await self.begin(head, True)
+        return status
+
+    @property
+    def ending(self):
+        return self.protocol.streams[self.tunnel].ending
+
+    async def read(self):
+        return await self.protocol.streams[self.tunnel].data.get()
+
+    async def rest(self):
+        pieces = []
+        while (piece := await self.read()) is not None:
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    @property
+    def waiting(self):
+        """Bytes of the tunnel that the peer has not acknowledged."""
+        sender = self.protocol._quic._streams[self.tunnel].sender
+        return sender._buffer_stop - sender._buffer_start
+
+    async def write(self, data):
+        for start in range(0, len(data), STEP):
+            while self.waiting > MOST_WAITING:
+                await asyncio.sleep(0.005)
+            self.protocol.http.send_data(self.tunnel, bytes(data[start : start + STEP]), False)
+            self.protocol.transmit()
+
+    async def end(self, how):
+        if how == "reset":
+            self.protocol._quic.reset_stream(self.tunnel, REQUEST_CANCELLED)
+        else:
+            self.protocol.http.send_data(self.tunnel, b"", True)
+        self.protocol.transmit()

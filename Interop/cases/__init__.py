@@ -16,6 +16,7 @@ from . import (  # noqa: F401
     websocket,
     websocket_endings,
     autobahn,
+    browsers,
     endurance,
     command_line,
 )

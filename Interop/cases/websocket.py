@@ -119,7 +119,7 @@ state_refusal("application-returns-at-once", "/ws/return-at-once", 500)
 
 @case("websocket-origin", EVERY)
 def origin(world, protocol):
-    with world.fresh("ws-echo", "--ws-origin", "https://good.example") as server:
+    with world.fresh("ws-echo", "--ws-allowed-origin", "https://good.example") as server:
         for given in ("https://bad.example", None):
             with attempt(world, server, protocol, "/", origin=given) as client:
                 same(client.answer.get("status"), 403, f"the answer to the origin {given}")

@@ -1,4 +1,4 @@
-"""The application that Python's servers run."""
+"""The application that Python's servers run: 13 bytes for a request, and its own messages for a WebSocket."""
 
 START = {
     "type": "http.response.start",
@@ -12,3 +12,12 @@ async def application(scope, receive, send):
     if scope["type"] == "http":
         await send(START)
         await send(BODY)
+    elif scope["type"] == "websocket":
+        await echo(receive, send)
+
+
+async def echo(receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")})

@@ -4,8 +4,10 @@ import os
 import subprocess
 import time
 
-from lib.protocols import H3
+from lib.protocols import H3, WEBSOCKET
 from lib.report import Failure
+
+from .ws_load import ask_for_echo
 
 BODY = b"Hello, World!"
 
@@ -39,7 +41,7 @@ class Peer:
 
 def await_answer(process, target, network, world, seconds=20):
     """Waits until the server gives the 13 bytes over the protocol that is about to be measured."""
-    ask = ask_over_quic if target.protocol is H3 else ask_over_tcp
+    ask = {H3: ask_over_quic, WEBSOCKET: ask_over_websocket}.get(target.protocol, ask_over_tcp)
     deadline = time.monotonic() + seconds
     answer = b""
     while time.monotonic() < deadline:
@@ -57,6 +59,10 @@ def ask_over_tcp(target, network, world):
     usual = ["--disable", "--noproxy", "*", "--silent", "--insecure", "--max-time", "3"]
     command = [curl, *usual, *target.protocol.flags, target.url]
     return subprocess.run(network.inside(command), stdin=subprocess.DEVNULL, capture_output=True).stdout
+
+
+def ask_over_websocket(target, network, world):
+    return ask_for_echo(target)
 
 
 def ask_over_quic(target, network, world):

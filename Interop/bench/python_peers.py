@@ -4,14 +4,14 @@ import os
 import subprocess
 import sys
 
-from lib.protocols import H1, H1_TLS, H2, H2C, H3
+from lib.protocols import H1, H1_TLS, H2, H2C, H3, WEBSOCKET
 from lib.report import Skipped
 from lib.world import HERE
 
 from .peer import Peer
 
 FOLDER = f"{HERE}/.cache/python"
-PACKAGES = ("uvicorn[standard]", "hypercorn[h3]", "granian", "uvloop")
+PACKAGES = ("uvicorn[standard]", "hypercorn[h3]", "granian", "uvloop", "wsproto")
 
 
 class PythonPeer(Peer):
@@ -47,17 +47,26 @@ def environment():
 
 class Uvicorn(PythonPeer):
     name = "uvicorn"
-    protocols = (H1, H1_TLS)
+    protocols = (H1, H1_TLS, WEBSOCKET)
+    websockets = "websockets"
 
     def command(self, protocol, port):
         tls = ["--ssl-certfile", self.tls[0], "--ssl-keyfile", self.tls[1]] if protocol.secure else []
-        quiet = ["--no-access-log", "--log-level", "warning", "--lifespan", "off"]
+        quiet = ["--no-access-log", "--log-level", "warning", "--lifespan", "off", "--ws", self.websockets]
         return self.module("uvicorn", self.application, "--port", str(port), *quiet, *tls)
+
+
+class UvicornWsproto(Uvicorn):
+    """With the other of the two packages that it can use for WebSockets."""
+
+    name = "uvicorn-wsproto"
+    protocols = (WEBSOCKET,)
+    websockets = "wsproto"
 
 
 class Hypercorn(PythonPeer):
     name = "hypercorn"
-    protocols = (H1, H1_TLS, H2, H2C, H3)
+    protocols = (H1, H1_TLS, H2, H2C, H3, WEBSOCKET)
 
     def command(self, protocol, port):
         tls = ["--certfile", self.tls[0], "--keyfile", self.tls[1]] if protocol.secure else []
@@ -70,7 +79,7 @@ class Hypercorn(PythonPeer):
 
 class Granian(PythonPeer):
     name = "granian"
-    protocols = (H1, H1_TLS, H2, H2C)
+    protocols = (H1, H1_TLS, H2, H2C, WEBSOCKET)
 
     def command(self, protocol, port):
         tls = ["--ssl-certificate", self.tls[0], "--ssl-keyfile", self.tls[1]] if protocol.secure else []

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from lib.protocols import EVERY, H1, H1_TLS, H2, H2C
+from lib.protocols import EVERY, H1, H1_TLS, H2, H2C, WEBSOCKET
 from lib.report import Skipped
 from lib.world import HERE, ROOT
 
@@ -13,13 +13,14 @@ from .peer import Peer
 
 class Apus(Peer):
     name = "apus"
-    protocols = EVERY
+    protocols = (*EVERY, WEBSOCKET)
 
     def prepare(self, protocol):
         if not os.path.exists(self.world.apus):
             raise Skipped(f"{os.path.relpath(self.world.apus, ROOT)} is not built: swift build -c release")
 
-    def command(self, protocol, port, app="hello"):
+    def command(self, protocol, port):
+        app = "ws-echo" if protocol is WEBSOCKET else "hello"
         tls = ["--certfile", self.tls[0], "--keyfile", self.tls[1]] if protocol.secure else []
         return [self.world.apus, "serve", app, "--bind", f"127.0.0.1:{port}", "--no-access-log", *tls]
 

@@ -1,10 +1,17 @@
 """The figures as text for a terminal, and as Markdown for the README."""
 
-from lib.protocols import H1, H1_TLS, H2, H2C, H3
+from lib.protocols import H1, H1_TLS, H2, H2C, H3, WEBSOCKET
 from lib.server import MIB
 
 OURS = "apus"
-TITLES = {H1: "HTTP/1.1", H1_TLS: "HTTP/1.1, TLS", H2: "HTTP/2, TLS", H2C: "HTTP/2, plaintext", H3: "HTTP/3"}
+TITLES = {
+    H1: "HTTP/1.1",
+    H1_TLS: "HTTP/1.1, TLS",
+    H2: "HTTP/2, TLS",
+    H2C: "HTTP/2, plaintext",
+    H3: "HTTP/3",
+    WEBSOCKET: "WebSocket echo",
+}
 BUDGETS = {H1: ("nginx", 1.2), H2: ("nghttpd", 1.5), H3: ("ngtcp2", 2.0)}
 """At most so many times the server CPU of that peer."""
 

@@ -23,6 +23,9 @@ H2C = Protocol("h2c", "http", "2", ("--http2-prior-knowledge",))
 H2 = Protocol("h2", "https", "2", ("--http2",))
 H3 = Protocol("h3", "https", "3", ("--http3-only",))
 
+WEBSOCKET = Protocol("ws", "http", "1.1", ("--http1.1",))
+"""What is compared under this name is messages, not requests; it is none of EVERY."""
+
 EVERY = (H1, H1_TLS, H2C, H2, H3)
 ON_TCP = (H1, H1_TLS, H2C, H2)
 SECURE = (H1_TLS, H2, H3)

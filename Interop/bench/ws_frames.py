@@ -25,10 +25,10 @@ def upgrade(path, port, *fields):
 
 
 def accepted(connection):
-    """Reads the answer to the upgrade; gives its head."""
+    """Reads the answer to the upgrade, behind which nothing may come yet; gives its head."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        piece = connection.recv(1)
+        piece = connection.recv(4096)
         if not piece:
             raise ConnectionError(f"the connection ended behind {head!r}")
         head += piece

@@ -28,10 +28,8 @@ async def shows(page, text, seconds=10):
 
 async def say(page, text):
     """As a user does: into the field for the message, and off."""
-    await page.evaluate(
-        f"(() => {{ const form = document.querySelector('form'); const fields = form.querySelectorAll('input');"
-        f" fields[fields.length - 1].value = {json.dumps(text)}; form.requestSubmit(); return true }})()"
-    )
+    field = f"document.getElementById('text').value = {json.dumps(text)}"
+    await page.evaluate(f"{field}, document.getElementById('send').click(), true")
 
 
 async def chat(browser, what):

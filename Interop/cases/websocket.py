@@ -155,7 +155,7 @@ def announced(world, protocol):
 def state_connect(name, given):
     @case(name, MULTIPLEXED)
     def refused(world, protocol):
-        with attempt(world, app(world), protocol, "/ws/echo", protocol=given) as client:
+        with attempt(world, app(world), protocol, "/ws/echo", connect_protocol=given) as client:
             same(client.answer.get("status"), 501, "the status")
             same(client.do("get", path="/disconnects")["status"], 200, "the answer to a request beside it")
 

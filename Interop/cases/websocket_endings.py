@@ -79,8 +79,7 @@ def killed(world, protocol):
 
 def killed_over_quic(world):
     with world.fresh("interop-app", "--ws-ping-interval", "0.3", "--ws-ping-timeout", "0.3") as server:
-        with connect(world, server, H3, "/ws/watch?id=killed"):
-            pass
+        connect(world, server, H3, "/ws/watch?id=killed").kill()
         deadline = time.monotonic() + 5
         while "killed 1006" not in curl(world, H1, server.url(H1, "/disconnects")).text:
             expect(time.monotonic() < deadline, "the application noted nothing within 5 s")

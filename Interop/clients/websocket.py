@@ -119,6 +119,7 @@ async def run(url, options):
     while line := await asyncio.to_thread(sys.stdin.readline):
         what = json.loads(line)
         await told(COMMANDS[what["do"]](client, what), what.get("timeout", 20))
+    await client.leave()
 
 
 def main():

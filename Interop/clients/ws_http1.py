@@ -16,6 +16,8 @@ def answer(response):
 
 
 class Http1Client:
+    socket = None
+
     async def open(self, url, options):
         secure = url.scheme == "https"
         try:
@@ -59,6 +61,11 @@ class Http1Client:
 
     async def write(self, data):
         self.socket.transport.write(data)
+
+    async def leave(self):
+        """Without a Close frame."""
+        if self.socket:
+            self.socket.transport.abort()
 
     async def end(self, how):
         if how == "reset":

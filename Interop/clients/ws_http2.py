@@ -122,6 +122,9 @@ class Http2Tunnel:
             self.flush()
             await self.writer.drain()
 
+    async def leave(self):
+        self.writer.close()
+
     async def end(self, how):
         if how == "reset":
             self.http.reset_stream(self.tunnel, 8)

@@ -120,6 +120,10 @@ class Http3Tunnel:
             self.protocol.http.send_data(self.tunnel, bytes(data[start : start + STEP]), False)
             self.protocol.transmit()
 
+    async def leave(self):
+        self.protocol.close()
+        self.protocol.transmit()
+
     async def end(self, how):
         if how == "reset":
             self.protocol._quic.reset_stream(self.tunnel, REQUEST_CANCELLED)

@@ -40,8 +40,8 @@ class TunnelClient:
         return answer
 
     def head(self, url, options, extension):
-        """RFC 8441 section 4; `protocol` null makes it a plain CONNECT (RFC 9113 section 8.5)."""
-        protocol = options.get("protocol", "websocket")
+        """RFC 8441 section 4; `connect_protocol` null makes it a plain CONNECT (RFC 9113 section 8.5)."""
+        protocol = options.get("connect_protocol", "websocket")
         head = [(":method", "CONNECT"), (":authority", url.netloc)]
         if protocol:
             target = url.path + (f"?{url.query}" if url.query else "")
@@ -96,6 +96,10 @@ class TunnelClient:
 
     async def write(self, data):
         await self.tunnel.write(data)
+
+    async def leave(self):
+        """Without a Close frame."""
+        await self.tunnel.leave()
 
     async def end(self, how):
         await self.tunnel.end(how)

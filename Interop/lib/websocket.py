@@ -35,7 +35,11 @@ class Client:
         return self
 
     def __exit__(self, *error):
-        self.kill()
+        """Its connection ends in order, the WebSocket as it may."""
+        try:
+            self.process.communicate(timeout=3)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def kill(self):
         self.process.kill()

@@ -27,7 +27,7 @@ public struct WebSocketOptions: Sendable, Hashable {
     /// WebSockets that one server keeps open at a time; one more is answered with 503.
     public var maxConnections = 100_000
 
-    /// Seconds between a ping of ours and the one before; nil for none.
+    /// Seconds since the peer was last heard, or since our last ping, until the next one; nil for none.
     public var pingInterval: Double? = 20
     /// Seconds that a ping may wait for its pong while we read; nil waits for ever.
     public var pingTimeout: Double? = 20

@@ -91,6 +91,8 @@ package final class WebSocketConnection {
 
     /// What to do with the stream once the output is written: `close` ends it in order, `abort` resets it.
     package internal(set) var disposition = Disposition.open
+    /// The code that it ended with, as its application is told; nil before.
+    package private(set) var closeCode: WebSocketCloseCode?
     /// Why the WebSocket did not end in order, for the log.
     package internal(set) var connectionError: ConnectionError?
 
@@ -108,6 +110,9 @@ package final class WebSocketConnection {
             perSecond: Double(options.controlFrameBurst) / 10
         )
     }
+
+    /// Whether messages can be sent: neither side has said goodbye.
+    package var isOpen: Bool { phase == .open }
 
     // MARK: Back-pressure
 
@@ -135,7 +140,8 @@ package final class WebSocketConnection {
     /// Whether a piece of the message under way could be delivered.
     private var hasPiece: Bool { delivery == .fragments && (message?.deliverableCount ?? 0) > 0 }
 
-    private var heldBytes: Int { queuedBytes + (message?.heldCount ?? 0) }
+    /// Bytes of the messages that wait here and of the one under way: so much of the peer's window is used up by them.
+    package var heldBytes: Int { queuedBytes + (message?.heldCount ?? 0) }
 
     /// How many bytes the message under way may grow by now.
     var allowance: Int {
@@ -170,6 +176,7 @@ package final class WebSocketConnection {
     /// Nothing more comes or goes but what is in the output.
     func end(_ code: WebSocketCloseCode, reason: String, _ disposition: Disposition) {
         phase = .ended
+        closeCode = code
         self.disposition = disposition
         timers.stop()
         events.append(.closed(code, reason: reason))

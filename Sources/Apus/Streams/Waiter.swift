@@ -46,7 +46,22 @@ struct BodyQueue {
     var isEmpty: Bool { head == pieces.count }
 
     mutating func append(_ piece: Bytes) {
+        // A queue that is never empty must not grow by what was taken from it.
+        if head > 16, head > pieces.count / 2 {
+            pieces.removeFirst(head)
+            head = 0
+        }
         pieces.append(piece)
+    }
+
+    /// Puts back what is left of the piece that was taken last.
+    mutating func putBack(_ piece: Bytes) {
+        if head > 0 {
+            head -= 1
+            pieces[head] = piece
+        } else {
+            pieces.insert(piece, at: 0)
+        }
     }
 
     mutating func popFirst() -> Bytes? {

@@ -4,6 +4,8 @@ import ApusTransport
 import Logging
 
 /// One line for each request, in the manner of the peers: who, what, the status, the bytes of the body and the time.
+///
+/// A WebSocket has one for its opening and one for its end, with the close code in place of the status.
 struct AccessLog {
     private let logger: Logger
 
@@ -12,14 +14,19 @@ struct AccessLog {
     }
 
     func log(_ stream: RequestStream) {
+        // A response that never began, because the client left first, has no status.
+        log(stream, stream.requestLine, stream.status == 0 ? "-" : String(stream.status))
+    }
+
+    func logEnd(ofWebSocket stream: RequestStream, _ code: WebSocketCloseCode) {
+        log(stream, "WEBSOCKET \(stream.targetAndVersion)", code.description)
+    }
+
+    private func log(_ stream: RequestStream, _ request: String, _ status: String) {
         let milliseconds = Double(stream.loop.refreshNow().since(stream.startedAt).nanoseconds) / 1e6
         let client = stream.scope.client?.description ?? "-"
-        // A response that never began, because the client left first, has no status.
-        let status = stream.status == 0 ? "-" : String(stream.status)
         let tenths = Int((milliseconds * 10).rounded())
-        logger.info(
-            "\(client) \"\(stream.requestLine)\" \(status) \(stream.sentBytes) \(tenths / 10).\(tenths % 10)ms"
-        )
+        logger.info("\(client) \"\(request)\" \(status) \(stream.sentBytes) \(tenths / 10).\(tenths % 10)ms")
     }
 
     /// Bytes of the peer's for a log line: what is not printable ASCII, and quotes, as `\xNN`.

@@ -99,6 +99,7 @@ struct Binder {
                 protocols: Set(tcpProtocols),
                 unixPath: place.unixPath,
                 limits: configuration.limits,
+                webSockets: configuration.webSocket.isEnabled,
                 defaults: tcpDefaults
             )
             worker.add(listener, context)
@@ -108,7 +109,8 @@ struct Binder {
             configuration: QUICConfiguration(
                 limits: configuration.limits,
                 credentials: identity.quic,
-                secrets: .random()
+                secrets: .random(),
+                webSockets: configuration.webSocket.isEnabled
             )
         )
         worker.add(QUICDriver(sockets: place.sockets, endpoint: endpoint, defaults: quicDefaults, worker: worker))

@@ -112,6 +112,7 @@ class ConnectionDriver {
         case .request(let id, let head):
             let stream = RequestStream(id: id, head: head, driver: self, worker: worker)
             streams.insert(stream)
+            if let webSocket = stream.webSocket, !webSocket.isAdmitted() { return }
             stream.startApplication()
         case .body(let id, let bytes):
             guard let stream = streams[id] else {
@@ -125,6 +126,13 @@ class ConnectionDriver {
             streams[id]?.clientLeft()
         case .writable(let id):
             streams[id]?.becameWritable()
+        }
+    }
+
+    /// Says goodbye on every WebSocket: the server goes.
+    func closeWebSockets(_ code: WebSocketCloseCode) {
+        for stream in streams.all {
+            stream.webSocket?.leave(code)
         }
     }
 

@@ -10,6 +10,7 @@ final class ListenerContext {
     let defaults: ResponseDefaults
     private let protocols: Set<Configuration.HTTPProtocol>
     private let limits: Limits
+    private let webSockets: Bool
     /// The path of a unix socket, whose connections have no addresses of their own.
     private let unixPath: String?
 
@@ -18,12 +19,14 @@ final class ListenerContext {
         protocols: Set<Configuration.HTTPProtocol>,
         unixPath: String?,
         limits: Limits,
+        webSockets: Bool,
         defaults: ResponseDefaults
     ) {
         self.tlsContext = tlsContext
         self.protocols = protocols
         self.unixPath = unixPath
         self.limits = limits
+        self.webSockets = webSockets
         self.defaults = defaults
     }
 
@@ -32,11 +35,17 @@ final class ListenerContext {
     }
 
     func http1Connection(now: Instant) -> HTTP1Connection {
-        HTTP1Connection(limits: limits, secure: tlsContext != nil, acceptsFiles: tlsContext == nil, now: now)
+        HTTP1Connection(
+            limits: limits,
+            secure: tlsContext != nil,
+            acceptsFiles: tlsContext == nil,
+            webSockets: webSockets,
+            now: now
+        )
     }
 
     func http2Connection(now: Instant) -> HTTP2Connection {
-        HTTP2Connection(limits: limits, secure: tlsContext != nil, now: now)
+        HTTP2Connection(limits: limits, secure: tlsContext != nil, webSockets: webSockets, now: now)
     }
 
     func info(of socket: TCPSocket, tls: TLSInfo?, rootPath: String) -> ConnectionInfo {

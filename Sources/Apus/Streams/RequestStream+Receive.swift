@@ -11,7 +11,7 @@ extension RequestStream {
             try await withUnsafeThrowingContinuation { continuation in
                 let runs = loop.runOnLoop { [self] in wait(waiter, continuation) }
                 // The loop ends after its last connection.
-                if !runs { continuation.resume(returning: .disconnect) }
+                if !runs { continuation.resume(returning: lastEvent) }
             }
         } onCancel: {
             loop.submit { [self] in cancel(waiter) }
@@ -34,7 +34,10 @@ extension RequestStream {
     }
 
     private func cancel(_ waiter: Waiter<ReceiveEvent>) {
-        if receiver === waiter { receiver = nil }
+        if receiver === waiter {
+            receiver = nil
+            webSocket?.notAwaited()
+        }
         waiter.cancel()
     }
 
@@ -43,6 +46,7 @@ extension RequestStream {
         guard receiver == nil else {
             throw ContractViolation("another receive of this request is still waiting")
         }
+        if let webSocket { return webSocket.nextEvent() }
         // ASGI: after the response, as after the client's leaving, there is only the disconnect.
         if clientGone || phase == .complete || phase == .failed { return .disconnect }
         if let piece = waitingBody.popFirst() {
@@ -70,6 +74,10 @@ extension RequestStream {
     // MARK: From the driver
 
     func bodyArrived(_ piece: Bytes) {
+        if let webSocket {
+            webSocket.bytesArrived(piece)
+            return
+        }
         owesContinue = false
         guard !clientGone, phase != .complete, phase != .failed else {
             // Nobody will read it; the connection's window must not shrink for that.
@@ -85,6 +93,10 @@ extension RequestStream {
     }
 
     func requestEnded(trailers: Headers?) {
+        if let webSocket {
+            webSocket.inputEnded()
+            return
+        }
         // A request without a body was complete from the start, and the application may know it already.
         guard !requestEnded else { return }
         owesContinue = false
@@ -98,6 +110,9 @@ extension RequestStream {
             deliver(.requestBody(Bytes(), more: false))
         }
     }
+
+    /// What every further `receive` gives once it is all over.
+    var lastEvent: ReceiveEvent { webSocket?.lastEvent ?? .disconnect }
 
     /// Hands an event to the waiting `receive`, if there is one.
     func deliver(_ event: ReceiveEvent) {

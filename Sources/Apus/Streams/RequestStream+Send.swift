@@ -71,12 +71,14 @@ extension RequestStream {
     /// What waited for the client has drained.
     func becameWritable() {
         if file != nil { pumpFile() }
+        webSocket?.becameWritable()
         resumeSenders()
     }
 
     // MARK: - The order of events
 
     private func apply(_ event: SendEvent) throws {
+        if let webSocket, try webSocket.take(event) { return }
         // ASGI: what comes after the end is ignored, whether or not the client is still there.
         if phase == .complete { return }
         if clientGone || phase == .failed { throw ClientDisconnected() }
@@ -94,7 +96,7 @@ extension RequestStream {
         case .webSocketAccept, .webSocketSend, .webSocketClose:
             throw ContractViolation("a WebSocket event on an HTTP scope")
         case .startupComplete, .startupFailed, .shutdownComplete, .shutdownFailed:
-            throw ContractViolation("a lifespan event on an HTTP scope")
+            throw ContractViolation("a lifespan event on the scope of a request")
         }
     }
 
@@ -107,6 +109,7 @@ extension RequestStream {
             defaults: driver?.defaults.fields(at: loop.now) ?? Headers()
         )
         phase = .started
+        webSocket?.denied()
         self.status = status
         bodyLeft = head.contentLength
         dropsBody = head.endsStream
@@ -201,14 +204,15 @@ extension RequestStream {
     func complete() {
         phase = .complete
         waitingBody.removeAll()
-        deliver(.disconnect)
+        deliver(lastEvent)
         logAccess()
     }
 
     /// Answers by itself, for an application that did not.
-    func respond(status: Int) {
+    func respond(status: Int, _ more: Headers = Headers()) {
         let body = Bytes("\(status) \(ReasonPhrase.text(for: status))\n")
-        let headers: Headers = ["content-type": "text/plain; charset=utf-8"]
+        var headers: Headers = ["content-type": "text/plain; charset=utf-8"]
+        headers.append(contentsOf: more)
         do {
             try start(status, headers, false)
             try sendBody(body, false)

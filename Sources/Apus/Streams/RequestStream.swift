@@ -7,7 +7,7 @@ import Logging
 ///
 /// The ordering rules of the contract live here and in `ResponseRules`, once for all protocols. Everything is touched on
 /// the loop's thread only; `receive` and `send` come from any thread and hop there (which is what makes the class
-/// Sendable).
+/// Sendable). Where the request opens a WebSocket, ``webSocket`` has the rules until it is denied with a response.
 ///
 ///     idle ── start ──▶ started ── last body ──▶ complete
 ///                          │  └── last body, trailers announced ──▶ awaitingTrailers ── trailers ──▶ complete
@@ -26,7 +26,9 @@ final class RequestStream: EventChannel, @unchecked Sendable {
     let id: StreamID
     let scope: HTTPScope
     let worker: Worker
-    /// The connection's driver, until the application has ended.
+    /// What the application and the client say on a WebSocket; nil on HTTP. Set once, by `init`.
+    private(set) var webSocket: WebSocketExchange?
+    /// The connection's driver, until the application has ended, and its WebSocket where there is one.
     private(set) var driver: ConnectionDriver?
     /// Whether the client has left: nothing more comes, and nothing can be sent.
     private(set) var clientGone = false
@@ -74,7 +76,7 @@ final class RequestStream: EventChannel, @unchecked Sendable {
     private var logged = false
 
     private var task: Task<Void, Never>?
-    private var applicationRuns = true
+    private(set) var applicationRuns = true
     private var graceTimer: LoopTimer?
 
     init(id: StreamID, head: RequestHead, driver: ConnectionDriver, worker: Worker) {
@@ -85,6 +87,7 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         requestEnded = !head.hasBody
         owesContinue = head.expectsContinue
         startedAt = worker.loop.now
+        if head.isWebSocket { webSocket = WebSocketExchange(stream: self) }
     }
 
     var loop: EventLoop { worker.loop }
@@ -107,7 +110,8 @@ final class RequestStream: EventChannel, @unchecked Sendable {
     private func run(_ application: any Application) async {
         let failure: (any Error)?
         do {
-            try await application(.http(scope), Receive(self), Send(self))
+            let scope: Scope = webSocket == nil ? .http(scope) : .webSocket(WebSocketScope(request: scope))
+            try await application(scope, Receive(self), Send(self))
             failure = nil
         } catch {
             failure = error
@@ -119,16 +123,33 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         }
     }
 
+    /// Answers by itself where the application is not to be called at all.
+    func refuse(status: Int, _ headers: Headers) {
+        applicationRuns = false
+        respond(status: status, headers)
+        leaveConnection()
+    }
+
     /// What becomes of the response when the application has returned or thrown (ASGI leaves it open; see `Application`).
     private func applicationEnded(_ failure: (any Error)?) {
         applicationRuns = false
         task = nil
         graceTimer?.set(nil)
+        if let webSocket, webSocket.isAccepted {
+            // The closing handshake outlives the application.
+            webSocket.applicationEnded(failure)
+            return
+        }
         if !clientGone {
             settleResponse(failure)
         } else if let failure, !(failure is ClientDisconnected), !(failure is CancellationError) {
             worker.logger.debug("the application threw after its client had left: \(failure)")
         }
+        leaveConnection()
+    }
+
+    /// The application runs no more, and nothing is left to say: the connection forgets the stream.
+    func leaveConnection() {
         logAccess()
         waitingBody.removeAll()
         let driver = driver
@@ -151,7 +172,7 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         }
     }
 
-    private static func complaint(_ failure: (any Error)?, _ otherwise: String) -> String {
+    static func complaint(_ failure: (any Error)?, _ otherwise: String) -> String {
         failure.map { "the application threw: \($0)" } ?? "the application \(otherwise)"
     }
 
@@ -160,7 +181,7 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         phase = .failed
         heldHead = nil
         file = nil
-        deliver(.disconnect)
+        deliver(lastEvent)
         failSenders(ClientDisconnected())
         driver?.send(.reset(reason), on: id)
     }
@@ -175,14 +196,20 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         clientGone = true
         heldHead = nil
         file = nil
-        waitingBody.removeAll()
-        deliver(.disconnect)
+        let isLoss: Bool
+        if let webSocket, !webSocket.isDenied {
+            isLoss = webSocket.clientLeft()
+        } else {
+            isLoss = phase != .complete
+            waitingBody.removeAll()
+            deliver(lastEvent)
+        }
         failSenders(ClientDisconnected())
         logAccess()
-        if applicationRuns && phase != .complete { cancelAfterGrace() }
+        if applicationRuns && isLoss { cancelAfterGrace() }
     }
 
-    private func cancelAfterGrace() {
+    func cancelAfterGrace() {
         let grace = worker.configuration.disconnectGrace
         guard grace > 0 else {
             task?.cancel()
@@ -199,7 +226,9 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         worker.accessLog?.log(self)
     }
 
-    var requestLine: String { "\(scope.method) \(AccessLog.escaped(scope.head.target)) HTTP/\(scope.httpVersion)" }
+    var requestLine: String { "\(scope.method) \(targetAndVersion)" }
+
+    var targetAndVersion: String { "\(AccessLog.escaped(scope.head.target)) HTTP/\(scope.httpVersion)" }
 }
 
 extension RequestStream: TimerHandler {

@@ -23,7 +23,10 @@ final class Worker: @unchecked Sendable {
     private var quicDrivers: [QUICDriver] = []
     private var connections: [ObjectIdentifier: ConnectionDriver] = [:]
     private var isPaused = false
-    private var isDraining = false
+    /// Whether the server goes: what is new is refused.
+    private(set) var isDraining = false
+    /// WebSockets that are open, or about to be.
+    private var webSocketCount = 0
     private var drained: (@Sendable () -> Void)?
     private var graceTimer: LoopTimer?
 
@@ -114,10 +117,29 @@ final class Worker: @unchecked Sendable {
         }
     }
 
+    // MARK: - WebSockets
+
+    /// Takes one more WebSocket into account; false where there are as many as may be.
+    func admitWebSocket() -> Bool {
+        guard webSocketCount < configuration.webSocket.maxConnections else { return false }
+        webSocketCount += 1
+        return true
+    }
+
+    /// A WebSocket that was admitted is over, or was denied.
+    func webSocketEnded() {
+        webSocketCount -= 1
+    }
+
     // MARK: - Drain
 
     /// Stops accepting, lets requests finish until the graceful timeout, then ends them; calls back when all is over.
-    func drain(_ whenDone: @escaping @Sendable () -> Void) {
+    ///
+    /// - Parameter code: What open WebSockets are told, which have no end of their own: to go away, or to come again.
+    func drain(
+        closingWebSocketsWith code: WebSocketCloseCode = .goingAway,
+        _ whenDone: @escaping @Sendable () -> Void
+    ) {
         isDraining = true
         drained = whenDone
         for acceptor in acceptors {
@@ -126,6 +148,7 @@ final class Worker: @unchecked Sendable {
             acceptor.listener.close()
         }
         for driver in connections.values {
+            driver.closeWebSockets(code)
             driver.shutdown()
         }
         for driver in quicDrivers {

@@ -1,0 +1,240 @@
+import ApusGateway
+import ApusHTTP
+import ApusTransport
+import Logging
+
+/// What the application and the client say on one WebSocket, whatever version of HTTP opened it.
+///
+/// Part of a ``RequestStream``, whose `receive`, `send` and response it shares: a denial is an ordinary response. It owns
+/// the framing from the acceptance on, and outlives the application's task until the closing handshake is over. Confined
+/// to the loop's thread, as its stream is.
+///
+///     connecting ── accept ──▶ open ── both have said goodbye ──▶ ending ── the peer's end, or closeTimeout ──▶ over
+///         │                     └── the peer is lost, or silent ────────────────────────────────────────────▶ over
+///         ├── a response, or a close ──▶ denied
+///         └── the client leaves ──▶ over
+///
+/// Bytes of the peer's that are not wanted yet wait in the stream's `waitingBody`, within its window.
+final class WebSocketExchange {
+    enum Phase {
+        /// The application has not decided; nothing of the peer's is read.
+        case connecting
+        /// The request's answer is a response like any other.
+        case denied
+        /// Frames go both ways; our goodbye may be said.
+        case open
+        /// Our side of the stream has ended, the peer's has not.
+        case ending
+        /// There is no stream any more. What has come can still be received.
+        case over
+    }
+
+    /// Whose part this is, and who keeps it alive.
+    unowned let stream: RequestStream
+    var phase = Phase.connecting
+    /// Until the decision.
+    var handshake: WebSocketHandshake?
+    /// From the acceptance on.
+    var connection: WebSocketConnection?
+    private var timer: LoopTimer?
+    /// Whether it counts among the worker's WebSockets.
+    private var isCounted = false
+
+    // MARK: The peer's side
+
+    /// Whether the application has been told of the opening.
+    var hasToldConnect = false
+    /// Bytes that the framing has taken, and that still count against the peer's window.
+    var owedCredit = 0
+    /// Whether the peer has ended its side, or is lost.
+    var inputHasEnded = false
+    /// What the application is told for ever, once it was told of the end, or as soon as nothing waits for it.
+    var farewell: ReceiveEvent?
+
+    // MARK: Our side
+
+    /// Which kind of message the application goes on with; nil between messages.
+    var unfinished: MessageKind?
+    /// When the end of the stream must have been reached, once both sides have said goodbye.
+    var endDeadline: Instant?
+    private var hasToldFault = false
+
+    init(stream: RequestStream) {
+        self.stream = stream
+    }
+
+    var options: WebSocketOptions { stream.worker.configuration.webSocket }
+    var now: Instant { stream.loop.now }
+
+    /// Whether the application has accepted.
+    var isAccepted: Bool { connection != nil }
+
+    var isDenied: Bool { phase == .denied }
+
+    // MARK: - The opening
+
+    /// Checks what the server itself asks of an opening; where that is not met, answers, and the application is not called.
+    func isAdmitted() -> Bool {
+        guard !stream.worker.isDraining else {
+            refuse(503, "the server is about to end")
+            return false
+        }
+        do {
+            handshake = try WebSocketHandshake(stream.scope.head, options: options)
+        } catch {
+            refuse(error.status, error.reason, error.headers)
+            return false
+        }
+        guard stream.worker.admitWebSocket() else {
+            refuse(503, "as many WebSockets are open as may be")
+            return false
+        }
+        isCounted = true
+        return true
+    }
+
+    private func refuse(_ status: Int, _ reason: String, _ headers: Headers = Headers()) {
+        log(reason)
+        stream.refuse(status: status, headers)
+    }
+
+    /// The request's answer has begun, and it is no acceptance.
+    func denied() {
+        phase = .denied
+        handshake = nil
+        leaveCount()
+    }
+
+    /// The framing begins.
+    func open(_ delivery: WebSocketDelivery, _ deflate: PerMessageDeflate?) {
+        handshake = nil
+        connection = WebSocketConnection(options: options, deflate: deflate, delivery: delivery, now: now)
+        timer = LoopTimer(loop: stream.loop, handler: self)
+        phase = .open
+        advance()
+    }
+
+    // MARK: - The end
+
+    /// The application has returned or thrown, after it accepted.
+    func applicationEnded(_ failure: (any Error)?) {
+        guard let connection else { return }
+        if phase == .open, connection.isOpen {
+            connection.close(codeAfterApplication(failure), reason: "", now: now)
+        } else if let failure, !(failure is ClientDisconnected), !(failure is CancellationError) {
+            stream.worker.logger.error("\(stream.requestLine): the application threw after its WebSocket: \(failure)")
+        }
+        guard phase != .over else {
+            stream.leaveConnection()
+            return
+        }
+        // Nobody will take what waits.
+        while connection.nextEvent() != nil {}
+        advance()
+    }
+
+    private func codeAfterApplication(_ failure: (any Error)?) -> WebSocketCloseCode {
+        guard failure != nil || unfinished != nil else { return .normalClosure }
+        let complaint = RequestStream.complaint(failure, "returned within a message")
+        stream.worker.logger.error("\(stream.requestLine): \(complaint)")
+        return .internalError
+    }
+
+    /// The server goes: an open WebSocket is closed, an opening that is not decided is refused.
+    func leave(_ code: WebSocketCloseCode) {
+        switch phase {
+        case .connecting:
+            farewell = .webSocketDisconnect(code: code, reason: "")
+            log("the server is about to end")
+            stream.respond(status: 503)
+        case .open:
+            guard let connection, connection.isOpen else { return }
+            farewell = .webSocketDisconnect(code: code, reason: "")
+            connection.close(code, reason: "", now: now)
+            advance()
+        case .denied, .ending, .over:
+            return
+        }
+    }
+
+    /// The client is gone.
+    ///
+    /// - Returns: Whether it left the application in the middle of something, and without a word.
+    func clientLeft() -> Bool {
+        inputHasEnded = true
+        guard let connection else {
+            farewell = .webSocketDisconnect(code: .abnormalClosure, reason: "")
+            handshake = nil
+            end()
+            if hasToldConnect { stream.deliver(lastEvent) }
+            return true
+        }
+        guard phase != .over else { return false }
+        readInput(connection)
+        tellFault(connection)
+        end()
+        return connection.isOpen
+    }
+
+    /// There is no stream any more.
+    func end() {
+        phase = .over
+        timer?.set(nil)
+        leaveCount()
+        stream.failSenders(ClientDisconnected())
+        guard let connection else { return }
+        stream.worker.accessLog?.logEnd(ofWebSocket: stream, connection.closeCode ?? .abnormalClosure)
+        if !stream.applicationRuns { stream.leaveConnection() }
+    }
+
+    private func leaveCount() {
+        guard isCounted else { return }
+        isCounted = false
+        stream.worker.webSocketEnded()
+    }
+
+    // MARK: - Turns
+
+    /// Takes everything as far as it goes now; called after each input to the framing.
+    func advance() {
+        guard let connection else { return }
+        readInput(connection)
+        giveCredit(connection)
+        writeOutput(connection)
+        rearm(connection)
+    }
+
+    private func rearm(_ connection: WebSocketConnection) {
+        guard phase != .over else { return }
+        timer?.set([connection.deadline, endDeadline].compactMap { $0 }.min())
+    }
+
+    // MARK: - For the log
+
+    /// Says what the peer did wrong, if anything; once.
+    func tellFault(_ connection: WebSocketConnection) {
+        guard !hasToldFault, let error = connection.connectionError else { return }
+        hasToldFault = true
+        // Clients leave all the time.
+        guard error.kind != .peerGone else { return }
+        log(error.description)
+    }
+
+    private func log(_ reason: String) {
+        let client = stream.scope.client?.description ?? "a client"
+        stream.worker.logger.info("\(client): \(stream.requestLine): \(reason)")
+    }
+}
+
+extension WebSocketExchange: TimerHandler {
+    func timerFired(now: Instant) {
+        guard let connection else { return }
+        if let endDeadline, endDeadline <= now {
+            stream.driver?.send(.reset(.cancelled), on: stream.id)
+            end()
+            return
+        }
+        connection.handleTimeout(now: now)
+        advance()
+    }
+}

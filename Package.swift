@@ -122,11 +122,18 @@ let package = Package(
             pkgConfig: "gnutls",
             providers: [.apt(["libgnutls28-dev"])]
         ),
+        // What fuzzing drives, with the peers that it needs; the tests replay what it has found.
+        .target(
+            name: "FuzzTargets",
+            dependencies: ["ApusGateway", "ApusHTTP", "CZlib"],
+            path: "Fuzz/Targets",
+            swiftSettings: settings
+        ),
         // Tests.
         .testTarget(name: "ApusGatewayTests", dependencies: ["ApusGateway"], swiftSettings: settings),
         .testTarget(
             name: "ApusHTTPTests",
-            dependencies: ["ApusGateway", "ApusHTTP", "CZlib"],
+            dependencies: ["ApusGateway", "ApusHTTP", "CZlib", "FuzzTargets"],
             swiftSettings: settings
         ),
         .testTarget(
@@ -174,3 +181,10 @@ let package = Package(
         ),
     ]
 )
+
+// libFuzzer brings its own `main`: only Fuzz/run can link this one, which sets the flags that it takes.
+if Context.environment["APUS_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(name: "fuzz-targets", dependencies: ["FuzzTargets"], path: "Fuzz/Runner")
+    )
+}

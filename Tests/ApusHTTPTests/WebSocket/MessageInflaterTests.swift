@@ -1,4 +1,5 @@
 import ApusHTTP
+import FuzzTargets
 import Testing
 
 struct MessageInflaterTests {

@@ -1,12 +1,10 @@
-import ApusHTTP
 import CZlib
-import Testing
 
 /// The peer's side of permessage-deflate: zlib itself, used directly.
-final class PeerDeflater {
+package final class PeerDeflater {
     private let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
 
-    init(windowBits: Int, level: Int32 = 9) {
+    package init(windowBits: Int, level: Int32 = 9) {
         stream.initialize(to: z_stream())
         let size = Int32(MemoryLayout<z_stream>.size)
         let bits = Int32(-windowBits)
@@ -19,12 +17,12 @@ final class PeerDeflater {
     }
 
     /// A whole message as it goes on the wire, without its tail.
-    func message(_ bytes: [UInt8]) -> [UInt8] {
+    package func message(_ bytes: [UInt8]) -> [UInt8] {
         Array(compress(bytes, flush: Z_SYNC_FLUSH).dropLast(4))
     }
 
     /// Everything in final blocks (RFC 7692 §7.2.3.4), and no octet behind them.
-    func finalBlocks(_ bytes: [UInt8]) -> [UInt8] {
+    package func finalBlocks(_ bytes: [UInt8]) -> [UInt8] {
         compress(bytes, flush: Z_FINISH)
     }
 
@@ -46,11 +44,11 @@ final class PeerDeflater {
 }
 
 /// The peer's side again: inflates with a window of exactly the size agreed on, which finds out what refers too far back.
-final class PeerInflater {
+package final class PeerInflater {
     private let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     private let keepsContext: Bool
 
-    init(windowBits: Int, keepsContext: Bool = true) {
+    package init(windowBits: Int, keepsContext: Bool = true) {
         self.keepsContext = keepsContext
         stream.initialize(to: z_stream())
         _ = inflateInit2_(stream, Int32(-windowBits), ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
@@ -62,7 +60,7 @@ final class PeerInflater {
     }
 
     /// A whole message; nil where it is not DEFLATE, refers back past the window, or does not end where it should.
-    func message(_ payload: [UInt8], most: Int) -> [UInt8]? {
+    package func message(_ payload: [UInt8], most: Int) -> [UInt8]? {
         var input = payload + [0x00, 0x00, 0xFF, 0xFF]
         var output = [UInt8](repeating: 0, count: most + 64)
         let room = output.count
@@ -79,31 +77,4 @@ final class PeerInflater {
         if !keepsContext { inflateReset(stream) }
         return Array(output.prefix(room - Int(stream.pointee.avail_out)))
     }
-}
-
-/// What is agreed on for an offer; nil where it is declined.
-func negotiated(_ offers: String, _ options: WebSocketOptions = WebSocketOptions()) -> PerMessageDeflate? {
-    let list = Array(offers.utf8).withUnsafeBytes { ExtensionOffer.list($0) }
-    return PerMessageDeflate.negotiate(list ?? [], options: options)
-}
-
-/// What is agreed on for an offer that is accepted.
-func agreed(_ offers: String) throws -> PerMessageDeflate {
-    try #require(negotiated(offers))
-}
-
-/// Text that compresses about as well as text does: words of a small vocabulary.
-func words(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
-    var generator = SeededGenerator(state: seed)
-    var text: [UInt8] = []
-    while text.count < count {
-        text += Array("word\(UInt64.random(in: 0..<300, using: &generator)) ".utf8)
-    }
-    return Array(text.prefix(count))
-}
-
-/// Bytes that do not compress.
-func noise(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
-    var generator = SeededGenerator(state: seed)
-    return (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
 }

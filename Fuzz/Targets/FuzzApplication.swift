@@ -13,6 +13,8 @@ struct FuzzApplication {
     var isSending = false
     /// Whether the application has closed: nothing of what it sends after that goes out.
     var hasClosed = false
+    /// Whether the connection may have closed by itself, and then sends nothing either.
+    var hasTimedOut = false
     /// Whether it was told that the WebSocket is over.
     private(set) var isOver = false
     private(set) var closeCode: WebSocketCloseCode?

@@ -41,6 +41,8 @@ package final class MessageInflater {
     private var isBetweenStreams = true
     /// How much of the tail the message under way has got.
     private var tailUsed = 0
+    /// Whether the last step filled its output: zlib may hold more.
+    private var isOutputFull = false
     /// Why nothing more can be inflated.
     private var failure: Progress?
 
@@ -61,10 +63,7 @@ package final class MessageInflater {
     package func inflate(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Step {
         var consumed = 0
         var produced = 0
-        while true {
-            if let failure { return Step(consumed: consumed, produced: produced, progress: failure) }
-            if produced == output.count { return Step(consumed: consumed, produced: produced, progress: .outputFull) }
-            if consumed == input.count, isBetweenStreams { break }
+        while failure == nil, produced < output.count, consumed < input.count || !isBetweenStreams {
             let (used, written) = advance(
                 UnsafeRawBufferPointer(rebasing: input[consumed...]),
                 UnsafeMutableRawBufferPointer(rebasing: output[produced...])
@@ -73,29 +72,44 @@ package final class MessageInflater {
             produced += written
             if consumed == input.count, produced < output.count { break }
         }
-        return Step(consumed: consumed, produced: produced, progress: failure ?? .needsInput)
+        isOutputFull = produced == output.count
+        let progress = failure ?? (isOutputFull ? .outputFull : .needsInput)
+        return Step(consumed: consumed, produced: produced, progress: progress)
     }
 
     /// Ends the message under way, all of whose payload has been given, and writes the rest of it into `output`.
     package func finish(into output: UnsafeMutableRawBufferPointer) -> Step {
         var produced = 0
+        // What zlib still holds comes before the tail: it may be the end of a final block, which needs none.
+        if isOutputFull {
+            let step = inflate(UnsafeRawBufferPointer(start: nil, count: 0), into: output)
+            guard step.progress == .needsInput else { return step }
+            produced = step.produced
+        }
         // RFC 7692 §7.2.3.4 has a sender add an octet behind a final block so that the tail fits. Where it has not, and
         // where a message has no octet at all, what is meant is clear all the same.
         if tailUsed > 0 || !isBetweenStreams {
             let step = Self.tail.withUnsafeBytes { tail in
-                inflate(UnsafeRawBufferPointer(rebasing: tail[tailUsed...]), into: output)
+                inflate(
+                    UnsafeRawBufferPointer(rebasing: tail[tailUsed...]),
+                    into: UnsafeMutableRawBufferPointer(rebasing: output[produced...])
+                )
             }
             tailUsed += step.consumed
-            produced = step.produced
+            produced += step.produced
             guard step.progress == .needsInput else {
                 return Step(consumed: 0, produced: produced, progress: step.progress)
             }
         }
         if !isBetweenStreams, !isAtBlockBoundary { fail(.invalid) }
+        endMessage()
+        return Step(consumed: 0, produced: produced, progress: failure ?? .messageEnded)
+    }
+
+    private func endMessage() {
         tailUsed = 0
         isBetweenStreams = true
         if !keepsContext { release() }
-        return Step(consumed: 0, produced: produced, progress: failure ?? .messageEnded)
     }
 
     /// One call of zlib's.

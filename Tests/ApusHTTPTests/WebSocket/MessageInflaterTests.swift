@@ -64,6 +64,15 @@ struct MessageInflaterTests {
         #expect(reader.message(payload) == .success(text))
     }
 
+    @Test func `a final block whose data does not fit at once lacks the octet as well`() throws {
+        // All of the payload is taken before all of its data is written.
+        let payload: [UInt8] = [0x33, 0x2A, 0xC9, 0x48, 0xC3, 0x01, 0x00]
+        for outputSize in 1...30 {
+            let reader = try Reader(agreed("permessage-deflate"), 7, outputSize)
+            #expect(reader.text(payload) == "2th" + String(repeating: "f", count: 24))
+        }
+    }
+
     @Test func `the tail may be what ends a final block`() throws {
         let reader = try Reader(agreed("permessage-deflate"))
         // "Hello" ends two bits into the last octet; then comes the header of an empty stored block, here with BFINAL set.

@@ -117,8 +117,8 @@ struct ConnectionFuzz {
     private mutating func close() {
         let code = WebSocketCloseCode(rawValue: 990 + 16 * script.number(below: 256))
         let reason = String(repeating: "ä", count: script.number(below: 100))
+        if connection.disposition == .open { application.hasClosed = true }
         connection.close(code, reason: reason, now: now)
-        application.hasClosed = true
         application.isSending = false
     }
 

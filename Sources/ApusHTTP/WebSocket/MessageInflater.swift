@@ -39,6 +39,8 @@ package final class MessageInflater {
     private var stream: UnsafeMutablePointer<z_stream>?
     /// Whether no block is open and no bit of one has come: at the start of a message and behind a final block.
     private var isBetweenStreams = true
+    /// Whether all blocks that have begun have ended.
+    private var isAtBlockBoundary = false
     /// How much of the tail the message under way has got.
     private var tailUsed = 0
     /// Whether the last step filled its output: zlib may hold more.
@@ -133,7 +135,11 @@ package final class MessageInflater {
         if given > 0 { isBetweenStreams = false }
         let result = CZlib.inflate(stream, Z_SYNC_FLUSH)
         let counts = (Int(given - stream.pointee.avail_in), Int(room - stream.pointee.avail_out))
-        // The buffers are the caller's only for this call.
+        // zlib.h: 128 is added to `data_type` right behind an end-of-block code. A call without input that comes there
+        // takes it away again.
+        let isBehindBlock = stream.pointee.data_type & 128 != 0
+        isAtBlockBoundary = isBehindBlock || isAtBlockBoundary && counts.0 == 0
+        // The buffers are zlib's only during this call.
         stream.pointee.next_in = nil
         stream.pointee.next_out = nil
         settle(result, stream)
@@ -154,12 +160,6 @@ package final class MessageInflater {
         default:
             fail(.invalid)
         }
-    }
-
-    /// Whether all blocks that have begun have ended, the last but for the start of another.
-    private var isAtBlockBoundary: Bool {
-        // zlib.h: 128 is added to `data_type` right behind an end-of-block code.
-        stream.map { $0.pointee.data_type & 128 != 0 } ?? true
     }
 
     private func fail(_ progress: Progress) {

@@ -73,6 +73,16 @@ struct MessageInflaterTests {
         }
     }
 
+    @Test func `a message may end where its last block does, its output full`() throws {
+        // The tail is the end of the stored data, and no empty block follows.
+        let payload: [UInt8] = [0x00, 0x05, 0x00, 0xFA, 0xFF, 0x28]
+        for outputSize in 1...6 {
+            let reader = try Reader(agreed("permessage-deflate"), 1, outputSize)
+            #expect(reader.message(payload) == .success([0x28, 0x00, 0x00, 0xFF, 0xFF]))
+            #expect(reader.message([0x00]) == .success([]))
+        }
+    }
+
     @Test func `the tail may be what ends a final block`() throws {
         let reader = try Reader(agreed("permessage-deflate"))
         // "Hello" ends two bits into the last octet; then comes the header of an empty stored block, here with BFINAL set.

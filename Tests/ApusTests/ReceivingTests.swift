@@ -262,7 +262,10 @@ func name(_ event: ReceiveEvent) -> String {
     case .requestBody(let bytes, let more): "body \(bytes.count) \(more ? "more" : "last")"
     case .requestTrailers(let fields): "trailers " + fields.map { "\($0.name)=\($0.value)" }.joined(separator: ",")
     case .disconnect: "disconnect"
-    case .webSocketConnect, .webSocketReceive, .webSocketDisconnect: "a WebSocket event"
+    case .webSocketConnect: "connect"
+    case .webSocketReceive(.text(let text), let more): "text \(text) \(more ? "more" : "last")"
+    case .webSocketReceive(.binary(let bytes), let more): "binary \(bytes.count) \(more ? "more" : "last")"
+    case .webSocketDisconnect(let code, let reason): "disconnect \(code) \(reason)"
     case .startup: "startup"
     case .shutdown: "shutdown"
     }

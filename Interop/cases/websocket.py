@@ -234,8 +234,9 @@ state_handshake("with-a-short-key", 400, sec_websocket_key="c2hvcnQ=")
 
 @case("websocket-curl", [H1, H1_TLS])
 def curl_reads(world, protocol):
-    """curl opens ws:// and wss:// by itself, and prints the messages until the close."""
+    """curl opens ws:// and wss:// by itself, and prints the messages until the close, and of that the code."""
     url = app(world).url(protocol, "/ws/push?count=1000&size=300").replace("http", "ws", 1)
     reply = Curl(world, protocol, url, recent=True).reply()
     same((reply.code, reply.status), (0, 101), f"curl's exit code and the status ({reply.complaint})")
-    same(len(reply.body), 300_000, "the bytes that came")
+    same(len(reply.body), 300_000 + 2, "the bytes that came")
+    same(reply.body[-2:], (1000).to_bytes(2, "big"), "the code")

@@ -70,8 +70,11 @@ class Http1Client:
     async def end(self, how):
         if how == "reset":
             self.socket.transport.abort()
-        else:
+        elif self.socket.transport.can_write_eof():
             self.socket.transport.write_eof()
+        else:
+            # TLS: both directions end (RFC 8446 section 6.1).
+            self.socket.transport.close()
 
     async def ending(self):
         """The package takes a reset after the closing handshake for an end like others."""

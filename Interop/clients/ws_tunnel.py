@@ -2,7 +2,7 @@
 
 import asyncio
 
-from wsproto.connection import Connection, ConnectionType
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
@@ -58,6 +58,8 @@ class TunnelClient:
     async def read(self):
         """Takes what comes until the stream ends; answers pings, and a close."""
         while (data := await self.tunnel.read()) is not None:
+            if self.frames.state is ConnectionState.CLOSED:
+                continue
             self.frames.receive_data(data)
             for event in self.frames.events():
                 await self.take(event)
@@ -70,7 +72,7 @@ class TunnelClient:
             self.pongs.put_nowait(bytes(event.payload))
         elif isinstance(event, CloseConnection):
             self.events.put_nowait(("close", (event.code, event.reason or "")))
-            if self.frames.state.name == "REMOTE_CLOSING":
+            if self.frames.state is ConnectionState.REMOTE_CLOSING:
                 await self.tunnel.write(self.frames.send(event.response()))
             await self.tunnel.end("fin")
         else:

@@ -129,7 +129,15 @@ let package = Package(
             path: "Fuzz/Targets",
             swiftSettings: settings
         ),
-        // Tests.
+        // Tests, and the clients that several of them share.
+        .target(
+            name: "ApusTestClients",
+            dependencies: [
+                "ApusGateway", "ApusHTTP", "CGnuTLS", "CNghttp2", "CNghttp3", "CNgtcp2", "CZlib",
+            ],
+            path: "Tests/Support/ApusTestClients",
+            swiftSettings: settings
+        ),
         .testTarget(name: "ApusGatewayTests", dependencies: ["ApusGateway"], swiftSettings: settings),
         .testTarget(
             name: "ApusHTTPTests",
@@ -148,18 +156,20 @@ let package = Package(
         ),
         .testTarget(
             name: "ApusHTTP2Tests",
-            dependencies: ["ApusGateway", "ApusHTTP", "ApusHTTP2", "CNghttp2"],
+            dependencies: ["ApusGateway", "ApusHTTP", "ApusHTTP2", "ApusTestClients", "CNghttp2"],
             swiftSettings: settings
         ),
         .testTarget(
             name: "ApusHTTP3Tests",
-            dependencies: ["ApusGateway", "ApusHTTP", "ApusHTTP3", "CGnuTLS", "CNghttp3", "CNgtcp2"],
+            dependencies: [
+                "ApusGateway", "ApusHTTP", "ApusHTTP3", "ApusTestClients", "CGnuTLS", "CNghttp3", "CNgtcp2",
+            ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "ApusTests",
             dependencies: [
-                "Apus", "ApusGateway", "ApusHTTP",
+                "Apus", "ApusGateway", "ApusHTTP", "ApusTestClients",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],

@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP2
+import ApusTestClients
 import Testing
 
 /// Random conversations of a well-behaved client with an application that does anything, from a seed.

@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP2
+import ApusTestClients
 import Glibc
 
 /// A server's connection with a client beside it, or raw frames, and a clock that stands still.

@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP2
+import ApusTestClients
 import Testing
 
 @Suite struct RequestTests {

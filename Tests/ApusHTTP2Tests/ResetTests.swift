@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP2
+import ApusTestClients
 import CNghttp2
 import Testing
 

@@ -1,16 +1,16 @@
 import CNghttp2
 
 /// A scripted client: the library's own client session, in memory.
-final class HTTP2Client {
+package final class HTTP2Client {
     /// What has come back on one stream.
-    final class Exchange {
-        var informational: [[String]] = []
-        var status: String?
-        var headers: [String] = []
-        var body: [UInt8] = []
-        var trailers: [String]?
-        var isComplete = false
-        var resetCode: UInt32?
+    package final class Exchange {
+        package var informational: [[String]] = []
+        package var status: String?
+        package var headers: [String] = []
+        package var body: [UInt8] = []
+        package var trailers: [String]?
+        package var isComplete = false
+        package var resetCode: UInt32?
         fileprivate var block: [String] = []
         fileprivate var upload: [UInt8] = []
         fileprivate var uploaded = 0
@@ -18,24 +18,31 @@ final class HTTP2Client {
         fileprivate var uploadTrailers: [(String, String)]?
 
         /// Body bytes that the server's windows have let through.
-        var sentBody: Int { uploaded }
+        package var sentBody: Int { uploaded }
+        /// Whether all that was given has been sent.
+        package var hasSentBody: Bool { uploaded == upload.count }
     }
 
-    struct Goaway: Equatable {
-        let lastStream: Int32
-        let code: UInt32
+    package struct Goaway: Equatable {
+        package let lastStream: Int32
+        package let code: UInt32
+
+        package init(lastStream: Int32, code: UInt32) {
+            self.lastStream = lastStream
+            self.code = code
+        }
     }
 
-    private(set) var streams: [Int32: Exchange] = [:]
-    private(set) var goaways: [Goaway] = []
-    private(set) var settings: [Int32: UInt32] = [:]
-    private(set) var dataFrames = 0
+    package private(set) var streams: [Int32: Exchange] = [:]
+    package private(set) var goaways: [Goaway] = []
+    package private(set) var settings: [Int32: UInt32] = [:]
+    package private(set) var dataFrames = 0
     /// The streams of DATA frames, in order.
-    private(set) var dataOrder: [Int32] = []
+    package private(set) var dataOrder: [Int32] = []
     private var handle: OpaquePointer?
 
     /// - Parameter window: The window of each stream, which then opens only by ``consume(_:on:)``.
-    init(window: UInt32? = nil) {
+    package init(window: UInt32? = nil) {
         var options: OpaquePointer?
         var callbacks: OpaquePointer?
         nghttp2_option_new(&options)
@@ -58,7 +65,7 @@ final class HTTP2Client {
         nghttp2_session_del(handle)
     }
 
-    subscript(id: Int32) -> Exchange {
+    package subscript(id: Int32) -> Exchange {
         streams[id] ?? Exchange()
     }
 
@@ -66,7 +73,7 @@ final class HTTP2Client {
 
     /// Opens a stream with these fields, as they are.
     @discardableResult
-    func request(fields: [(String, String)], body: [UInt8]? = nil, ends: Bool = true) -> Int32 {
+    package func request(fields: [(String, String)], body: [UInt8]? = nil, ends: Bool = true) -> Int32 {
         let exchange = Exchange()
         if let body { exchange.upload = body }
         exchange.uploadEnds = ends
@@ -83,7 +90,7 @@ final class HTTP2Client {
 
     /// Opens a stream with an ordinary request.
     @discardableResult
-    func request(
+    package func request(
         _ method: String = "GET",
         _ path: String = "/",
         _ more: [(String, String)] = [],
@@ -94,37 +101,42 @@ final class HTTP2Client {
         return request(fields: pseudo + more, body: body, ends: ends)
     }
 
-    func send(_ body: [UInt8], on id: Int32, ends: Bool = false) {
+    package func send(_ body: [UInt8], on id: Int32, ends: Bool = false) {
         self[id].upload += body
         self[id].uploadEnds = ends
         nghttp2_session_resume_data(handle, id)
     }
 
-    func sendTrailers(_ trailers: [(String, String)], on id: Int32) {
+    package func sendTrailers(_ trailers: [(String, String)], on id: Int32) {
         self[id].uploadEnds = true
         self[id].uploadTrailers = trailers
         nghttp2_session_resume_data(handle, id)
     }
 
-    func reset(_ id: Int32, _ code: nghttp2_error_code = NGHTTP2_CANCEL) {
+    package func reset(_ id: Int32, _ code: nghttp2_error_code = NGHTTP2_CANCEL) {
         nghttp2_submit_rst_stream(handle, 0, id, code.rawValue)
     }
 
-    func consume(_ count: Int, on id: Int32) {
+    package func consume(_ count: Int, on id: Int32) {
         nghttp2_session_consume(handle, id, count)
     }
 
-    func ping() {
+    /// Whether the server's settings allow extended CONNECT (RFC 8441 §3).
+    package var connectsExtended: Bool {
+        settings[Int32(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL.rawValue)] == 1
+    }
+
+    package func ping() {
         nghttp2_submit_ping(handle, 0, nil)
     }
 
     // MARK: - Bytes
 
-    func receive(_ bytes: [UInt8]) {
+    package func receive(_ bytes: [UInt8]) {
         _ = nghttp2_session_mem_recv(handle, bytes, bytes.count)
     }
 
-    func output() -> [UInt8] {
+    package func output() -> [UInt8] {
         var output: [UInt8] = []
         while true {
             var start: UnsafePointer<UInt8>?

@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 import Testing
 
 @Suite struct BasicTests {
@@ -111,7 +112,7 @@ import Testing
     @Test func trailersGoBothWays() throws {
         let simulation = try Simulation { $0.echo($1, $2) }
         let client = simulation.connect()
-        let upload = TestClient.Upload(pieces: Array("content".utf8), trailers: ["x-sum": "42", "x-end": "yes"])
+        let upload = HTTP3Client.Upload(pieces: Array("content".utf8), trailers: ["x-sum": "42", "x-end": "yes"])
         let id = client.request("POST", "/", upload: upload)
         #expect(simulation.run { client.responses[id]?.ended == true })
         #expect(client.responses[id]?.body == Array("content".utf8))
@@ -182,7 +183,7 @@ import Testing
 
     @Test func onlyH3IsSpoken() throws {
         let simulation = try Simulation()
-        var options = TestClient.Options()
+        var options = HTTP3Client.Options()
         options.alpn = "h9"
         let client = simulation.connect(options)
         client.request()

@@ -1,5 +1,6 @@
 import ApusGateway
 import ApusHTTP
+import ApusTestClients
 import CNghttp3
 import Testing
 
@@ -145,7 +146,7 @@ import Testing
         #expect(clients.map(\.serverCloseCode) == Array(repeating: code(NGHTTP3_H3_NO_ERROR), count: 3))
     }
 
-    private func act(_ client: TestClient, _ generator: inout SeededGenerator) {
+    private func act(_ client: HTTP3Client, _ generator: inout SeededGenerator) {
         let known = client.responses.keys.sorted()
         switch Int.random(in: 0..<10, using: &generator) {
         case 0..<4: client.request()

@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 import CNghttp3
 import Testing
 
@@ -11,12 +12,12 @@ import Testing
     /// A client whose request was answered in full and goes on.
     private struct Answered {
         let simulation: Simulation
-        let client: TestClient
+        let client: HTTP3Client
         let id: Int64
 
         init(
             _ limits: Limits = Limits(),
-            upload: TestClient.Upload = .init(pieces: [1, 2, 3], isComplete: false)
+            upload: HTTP3Client.Upload = .init(pieces: [1, 2, 3], isComplete: false)
         ) throws {
             simulation = try Simulation(limits: limits)
             let client = simulation.connect()
@@ -36,7 +37,7 @@ import Testing
         var limits = Limits()
         limits.streamReceiveWindow = Self.window
         limits.maxDrainedBodySize = Self.drained
-        let upload = TestClient.Upload(pieces: [UInt8](repeating: 0, count: size))
+        let upload = HTTP3Client.Upload(pieces: [UInt8](repeating: 0, count: size))
         let answered = try Answered(limits, upload: upload)
         answered.simulation.run(for: 0.9)
         #expect(answered.openStreams == (size > Self.drained + Self.window ? 1 : 0))

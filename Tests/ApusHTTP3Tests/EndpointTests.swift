@@ -1,5 +1,6 @@
 import ApusGateway
 import ApusHTTP
+import ApusTestClients
 import CNghttp3
 import CNgtcp2
 import Testing
@@ -7,7 +8,7 @@ import Testing
 @testable import ApusHTTP3
 
 @Suite struct EndpointTests {
-    private func established(_ simulation: Simulation, _ options: TestClient.Options = .init()) -> TestClient {
+    private func established(_ simulation: Simulation, _ options: HTTP3Client.Options = .init()) -> HTTP3Client {
         let client = simulation.connect(options)
         let id = client.request()
         #expect(simulation.run { client.responses[id]?.ended == true })
@@ -15,7 +16,7 @@ import Testing
     }
 
     /// What a client sends once its pacer lets it.
-    private func nextPackets(_ client: TestClient, _ simulation: Simulation) throws -> [[UInt8]] {
+    private func nextPackets(_ client: HTTP3Client, _ simulation: Simulation) throws -> [[UInt8]] {
         simulation.now = simulation.now + .seconds(0.1)
         let packets = client.packets(now: simulation.now)
         try #require(!packets.isEmpty)
@@ -26,7 +27,7 @@ import Testing
 
     @Test func anUnknownVersionIsNegotiated() throws {
         let simulation = try Simulation()
-        var options = TestClient.Options()
+        var options = HTTP3Client.Options()
         options.version = 0x1a2a_3a4a
         let client = simulation.connect(options)
         client.request()

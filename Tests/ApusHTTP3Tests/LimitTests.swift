@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 import CNghttp3
 import Testing
 
@@ -11,7 +12,7 @@ import Testing
         pseudo: [(String, String)]? = nil,
         path: String = "/",
         fields: Headers
-    ) throws -> (response: TestClient.Response?, requests: Int) {
+    ) throws -> (response: HTTP3Client.Response?, requests: Int) {
         var requests = 0
         let simulation = try Simulation(limits: limits) { simulation, connection, event in
             if case .request = event { requests += 1 }
@@ -106,7 +107,7 @@ import Testing
     @Test func aResponseThatIsNotTakenIsGivenUp() throws {
         var limits = Limits()
         limits.sendStallTimeout = 5
-        var options = TestClient.Options()
+        var options = HTTP3Client.Options()
         options.consumes = false
         options.streamWindow = 20_000
         var resets: [StreamReset] = []

@@ -1,5 +1,6 @@
 import ApusGateway
 import ApusHTTP
+import ApusTestClients
 import CNghttp3
 import Testing
 

@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 import CNghttp3
 import Testing
 
@@ -194,7 +195,7 @@ import Testing
         let recorder = Recorder()
         let simulation = try Simulation { recorder.handle($0, $1, $2) }
         let client = simulation.connect()
-        let upload = TestClient.Upload(pieces: [1, 2, 3, 4, 5])
+        let upload = HTTP3Client.Upload(pieces: [1, 2, 3, 4, 5])
         let id = client.request("POST", "/", fields: ["content-length": length], upload: upload)
         #expect(simulation.run { recorder.resets.count == 1 })
         #expect(recorder.resets == [.malformed])

@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 import Testing
 
 @Suite struct TransferTests {
@@ -137,7 +138,7 @@ import Testing
     }
 
     @Test func aClientThatReadsSlowlyHoldsTheResponseBack() throws {
-        var options = TestClient.Options()
+        var options = HTTP3Client.Options()
         options.streamWindow = 100_000
         options.consumes = false
         var limits = Limits()

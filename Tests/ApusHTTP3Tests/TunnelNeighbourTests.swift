@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 import Testing
 
 @Suite struct TunnelNeighbourTests {

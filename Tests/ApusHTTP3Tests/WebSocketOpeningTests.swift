@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 import CNghttp3
 import Testing
 
@@ -12,7 +13,7 @@ import Testing
     }
 
     /// The connection serves, and has nothing left of what was before.
-    private func serves(_ simulation: Simulation, _ client: TestClient) -> Bool {
+    private func serves(_ simulation: Simulation, _ client: HTTP3Client) -> Bool {
         let next = client.request()
         return simulation.run { client.responses[next]?.ended == true }
             && simulation.run(for: 5) { simulation.connections.first?.openStreams == 0 }
@@ -47,7 +48,7 @@ import Testing
         application.endsWithPeer = false
         let simulation = try simulation()
         let client = simulation.connect()
-        let id = client.request(pseudo: TestClient.webSocket("/"))
+        let id = client.request(pseudo: HTTP3Client.webSocket("/"))
         #expect(simulation.run { application.ended.contains(StreamID(0)) })
         #expect(application.heads[StreamID(0)]?.hasBody == true)
         application.write("bye", end: true, on: StreamID(0))
@@ -100,11 +101,11 @@ import Testing
 
     static let malformed: [[(String, String)]] = [
         // RFC 8441 §4: scheme, path and authority are there, and the method is CONNECT.
-        [(":method", "GET"), (":protocol", "websocket")] + TestClient.pseudo("GET", "/").dropFirst(),
-        TestClient.webSocket("/").filter { $0.0 != ":path" },
-        TestClient.webSocket("/").filter { $0.0 != ":scheme" },
-        TestClient.webSocket("/").filter { $0.0 != ":authority" },
-        TestClient.webSocket("/") + [(":protocol", "websocket")],
+        [(":method", "GET"), (":protocol", "websocket")] + HTTP3Client.pseudo("GET", "/").dropFirst(),
+        HTTP3Client.webSocket("/").filter { $0.0 != ":path" },
+        HTTP3Client.webSocket("/").filter { $0.0 != ":scheme" },
+        HTTP3Client.webSocket("/").filter { $0.0 != ":authority" },
+        HTTP3Client.webSocket("/") + [(":protocol", "websocket")],
     ]
 
     @Test(arguments: malformed.indices)

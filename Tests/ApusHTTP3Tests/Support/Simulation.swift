@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 
 /// A server endpoint and its clients on a virtual network and a virtual clock.
 final class Simulation {
@@ -11,7 +12,7 @@ final class Simulation {
     var network: SimulatedNetwork
     let endpoint: QUICEndpoint
     let serverAddress = SocketAddress(literal: "10.0.0.1", port: 443)!
-    private(set) var clients: [TestClient] = []
+    private(set) var clients: [HTTP3Client] = []
     private(set) var connections: [HTTP3Connection] = []
     let buffer = TransmitBuffer()
     var handler: Handler
@@ -53,9 +54,9 @@ final class Simulation {
         endpoint = QUICEndpoint(configuration: configuration)
     }
 
-    func connect(_ options: TestClient.Options = .init()) -> TestClient {
+    func connect(_ options: HTTP3Client.Options = .init()) -> HTTP3Client {
         let address = SocketAddress(literal: "10.0.0.2", port: UInt16(40000 + clients.count))!
-        let client = TestClient(local: address, remote: serverAddress, now: now, options: options)
+        let client = HTTP3Client(local: address, remote: serverAddress, now: now, options: options)
         clients.append(client)
         return client
     }
@@ -99,7 +100,7 @@ final class Simulation {
     // MARK: Time
 
     /// Lets time pass while the client asks for something small every second.
-    func keepAlive(_ client: TestClient, for seconds: Int) {
+    func keepAlive(_ client: HTTP3Client, for seconds: Int) {
         for _ in 0..<seconds {
             client.request()
             run(for: 1)

@@ -1,6 +1,7 @@
 import ApusGateway
 import ApusHTTP
 import ApusHTTP3
+import ApusTestClients
 import Testing
 
 /// A server's application that accepts WebSockets as they come, and writes down what happens to them.
@@ -61,7 +62,7 @@ final class TunnelApplication {
 
 extension Simulation {
     /// Opens a WebSocket and waits for the server's 200.
-    func openTunnel(_ client: TestClient) -> Int64 {
+    func openTunnel(_ client: HTTP3Client) -> Int64 {
         let id = client.openWebSocket()
         #expect(run { client.responses[id]?.status == 200 })
         return id

@@ -2,16 +2,16 @@ import ApusGateway
 import CNghttp3
 
 /// Extended CONNECT (RFC 9220): streams that carry bytes both ways, piece by piece.
-extension TestClient {
+extension HTTP3Client {
     /// The pseudo-fields of a WebSocket's opening.
-    static func webSocket(_ path: String, protocol name: String = "websocket") -> [(String, String)] {
+    package static func webSocket(_ path: String, protocol name: String = "websocket") -> [(String, String)] {
         [(":method", "CONNECT"), (":protocol", name)] + pseudo("CONNECT", path).dropFirst()
     }
 
     /// Asks for a WebSocket; what goes through it once the server agrees is up to ``write(_:end:on:)``.
     ///
     /// - Parameter early: Bytes that follow the request at once, without an answer.
-    func openWebSocket(
+    package func openWebSocket(
         _ path: String = "/",
         protocol name: String = "websocket",
         fields: Headers = ["sec-websocket-version": "13"],
@@ -25,14 +25,14 @@ extension TestClient {
     }
 
     /// Sends bytes through a stream that is open; `end` ends our half.
-    func write(_ bytes: [UInt8], end: Bool = false, on id: Int64) {
+    package func write(_ bytes: [UInt8], end: Bool = false, on id: Int64) {
         upload(bytes, end: end, on: id)
     }
 
     /// Whether the server's SETTINGS allow extended CONNECT (RFC 9220 §3); nil before they have arrived.
     ///
     /// Read from the control stream, because clients' side of nghttp3 1.8 passes over this setting.
-    var allowsExtendedConnect: Bool? {
+    package var allowsExtendedConnect: Bool? {
         guard var control = serverStreams.values.first(where: { $0.first == 0 })?.dropFirst(),
             Self.integer(&control) == 4, let length = Self.integer(&control), control.count >= length
         else { return nil }
@@ -52,7 +52,7 @@ extension TestClient {
     }
 
     /// What has arrived on a stream since the last call.
-    func read(on id: Int64) -> [UInt8] {
+    package func read(on id: Int64) -> [UInt8] {
         let bytes = responses[id]?.body ?? []
         responses[id]?.body = []
         return bytes

@@ -3,8 +3,8 @@ import CGnuTLS
 import CNghttp3
 import CNgtcp2
 
-/// The callbacks of ``TestClient``: straight into the object, which no test shares between threads.
-enum TestClientCallbacks {
+/// The callbacks of ``HTTP3Client``: straight into the object, which no test shares between threads.
+enum HTTP3ClientCallbacks {
     static var quic: ngtcp2_callbacks {
         var callbacks = ngtcp2_callbacks()
         callbacks.client_initial = ngtcp2_crypto_client_initial_cb
@@ -149,9 +149,9 @@ enum TestClientCallbacks {
     }
 }
 
-private func client(_ user: UnsafeMutableRawPointer?) -> TestClient {
+private func client(_ user: UnsafeMutableRawPointer?) -> HTTP3Client {
     guard let user else { preconditionFailure("the library passes the user data on") }
-    return Unmanaged<TestClient>.fromOpaque(user).takeUnretainedValue()
+    return Unmanaged<HTTP3Client>.fromOpaque(user).takeUnretainedValue()
 }
 
 private func bytes(_ buffer: OpaquePointer?) -> UnsafeRawBufferPointer {

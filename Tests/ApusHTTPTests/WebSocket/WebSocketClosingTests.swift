@@ -1,5 +1,6 @@
 import ApusGateway
 import ApusHTTP
+import FuzzTargets
 import Testing
 
 /// The close handshake, both ways, and the times of a WebSocket, which pass here as the tests wish.

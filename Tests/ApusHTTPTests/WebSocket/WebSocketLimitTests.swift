@@ -1,5 +1,6 @@
 import ApusGateway
 import ApusHTTP
+import FuzzTargets
 import Testing
 
 /// What a peer may ask for: each bound at its value and one past it.

@@ -1,5 +1,6 @@
 import ApusGateway
 import ApusHTTP
+import FuzzTargets
 import Testing
 
 /// Messages that are delivered in pieces as they come.

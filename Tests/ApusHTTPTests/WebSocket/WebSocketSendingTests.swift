@@ -1,5 +1,6 @@
 import ApusGateway
 import ApusHTTP
+import FuzzTargets
 import Testing
 
 /// What leaves: frames of ours, in pieces and compressed.

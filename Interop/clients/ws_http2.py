@@ -25,8 +25,18 @@ class Stream:
             self.answer.set_exception(ConnectionError(f"the stream ended without an answer: {how}"))
 
 
+class Connection(H2Connection):
+    """The package takes any GOAWAY for the end; but streams up to the last that it names go on (RFC 9113 section 6.8)."""
+
+    def _receive_goaway_frame(self, frame):
+        return [], []
+
+
 class Http2Tunnel:
     """The first stream is the tunnel, others are requests beside it."""
+
+    ended = False
+    """Our side of it."""
 
     async def connect(self, url):
         """Gives the peer's settings, by number."""
@@ -35,7 +45,7 @@ class Http2Tunnel:
         self.reader, self.writer = await asyncio.open_connection(url.hostname, url.port, ssl=context)
         # Names and values go out as they are, so that the server is the one that judges them.
         configuration = H2Configuration(header_encoding="utf-8", validate_outbound_headers=False)
-        self.http = H2Connection(configuration)
+        self.http = Connection(configuration)
         self.streams, self.settings = {}, asyncio.get_running_loop().create_future()
         self.changed = asyncio.Event()
         self.http.initiate_connection()
@@ -112,6 +122,8 @@ class Http2Tunnel:
         """As far as the windows allow; waits where they do not."""
         data = memoryview(data)
         while data:
+            if self.ending or self.ended:
+                raise ConnectionError("the stream is over")
             self.changed.clear()
             room = min(self.http.local_flow_control_window(self.tunnel), self.http.max_outbound_frame_size)
             if room <= 0:
@@ -130,6 +142,8 @@ class Http2Tunnel:
             self.http.reset_stream(self.tunnel, 8)
         else:
             self.http.end_stream(self.tunnel)
+        self.ended = True
+        self.changed.set()
         self.flush()
 
 

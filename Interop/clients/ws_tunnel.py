@@ -5,8 +5,11 @@ import asyncio
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.extensions import PerMessageDeflate
+from wsproto.frame_protocol import CloseReason
 
 ABNORMAL = 1006
+CODES = {1005: CloseReason.NO_STATUS_RCVD}
+"""By this alone the package knows that it is to send no code."""
 
 
 def deflate_offer(extension):
@@ -94,7 +97,7 @@ class TunnelClient:
             pass
 
     async def close(self, code, reason):
-        await self.tunnel.write(self.frames.send(CloseConnection(code=code, reason=reason or None)))
+        await self.tunnel.write(self.frames.send(CloseConnection(code=CODES.get(code, code), reason=reason or None)))
 
     async def write(self, data):
         await self.tunnel.write(data)

@@ -1,6 +1,5 @@
 """WebSockets that stay open and say nothing but pongs."""
 
-import contextlib
 import select
 import socket
 import ssl
@@ -111,21 +110,27 @@ class Crowd:
             member.setblocking(False)
             self.members[member.fileno()] = member
             self.poll.register(member, select.EPOLLIN)
+            # Those who came first are pinged while the last ones are not there yet.
+            self.serve(0)
 
     def __len__(self):
         return len(self.members) * self.kind.each
 
     def serve(self, seconds):
-        """Answers what comes for a while; a connection that ends leaves the crowd."""
+        """Answers what comes, for which it waits so long; a connection that ends leaves the crowd."""
         for number, _ in self.poll.poll(seconds, 1000):
             member = self.members[number]
-            with contextlib.suppress(ssl.SSLWantReadError):
+            try:
                 data = member.recv(65536)
                 if data:
                     member.send(self.kind.answer(data))
-                else:
-                    del self.members[number]
-                    self.poll.unregister(number)
+                    continue
+            except (ssl.SSLWantReadError, BlockingIOError):
+                continue
+            except OSError:
+                pass
+            self.poll.unregister(number)
+            self.members.pop(number).close()
 
     def close(self):
         self.poll.close()

@@ -11,10 +11,6 @@ struct FuzzApplication {
     /// What was sent, message by message; the last one is under way where `isSending`.
     private(set) var sent: [Message] = []
     var isSending = false
-    /// Whether the application has closed: nothing of what it sends after that goes out.
-    var hasClosed = false
-    /// Whether the connection may have closed by itself, and then sends nothing either.
-    var hasTimedOut = false
     /// Whether it was told that the WebSocket is over.
     private(set) var isOver = false
     private(set) var closeCode: WebSocketCloseCode?
@@ -24,7 +20,8 @@ struct FuzzApplication {
     private var underWay: Message?
     /// Whether the connection was awaited since everything was taken last: one message may then be larger.
     private var wasAwaited = false
-    private var takenSinceReceiving = (count: 0, bytes: 0)
+    /// Messages and pieces that were taken since bytes were given last.
+    private var takenCount = 0
 
     struct Message: Hashable {
         let isText: Bool
@@ -46,13 +43,18 @@ struct FuzzApplication {
 
     /// Gives bytes of the peer's, and says how many were taken.
     mutating func receive(_ bytes: ArraySlice<UInt8>, _ now: Instant) throws(FuzzFinding) -> Int {
-        takenSinceReceiving = (0, 0)
+        takenCount = 0
         wasAwaited = wasAwaited || connection.isAwaited
         let wantedInput = connection.wantsInput
         let used = bytes.withUnsafeBytes { connection.receive($0, now: now) }
         try promise(used >= 0 && used <= bytes.count, "no more is taken than given")
         try promise(wantedInput || used == 0, "nothing is taken that is not wanted")
         try promise(used == bytes.count || !connection.wantsInput, "what is wanted is taken")
+        let large = wasAwaited ? setup.options.maxMessageSize : 0
+        try promise(
+            connection.heldBytes <= setup.options.maxQueuedBytes + large + Self.slack,
+            "the bytes that wait are bounded"
+        )
         return used
     }
 
@@ -61,8 +63,10 @@ struct FuzzApplication {
     mutating func take(_ count: Int) throws(FuzzFinding) -> Int {
         var taken = 0
         while taken < count {
+            let heldBytes = connection.heldBytes
             guard let event = connection.nextEvent() else {
-                wasAwaited = false
+                // The message under way may have grown already.
+                wasAwaited = connection.heldBytes > setup.options.maxQueuedBytes
                 break
             }
             taken += 1
@@ -74,6 +78,10 @@ struct FuzzApplication {
                 isOver = true
                 closeCode = code
             case .message(let message, let more):
+                try promise(
+                    connection.heldBytes == heldBytes - message.byteCount,
+                    "what is taken is not held any more"
+                )
                 try take(message, more)
             }
         }
@@ -83,29 +91,20 @@ struct FuzzApplication {
     private mutating func take(_ message: WebSocketMessage, _ more: Bool) throws(FuzzFinding) {
         try promise(!more || setup.delivery == .fragments, "messages come whole where they should")
         let piece = Message(message)
-        takenSinceReceiving.count += 1
-        takenSinceReceiving.bytes += piece.bytes.count
-        try checkQueue()
+        takenCount += 1
+        // Behind the queue comes a piece of the message under way.
+        try promise(takenCount <= setup.options.maxQueuedMessages + 1, "the messages that wait are bounded")
         if setup.delivery == .fragments {
             try promise(piece.bytes.count <= WebSocketConnection.maxPiece, "a piece is not too large")
         }
         var whole = underWay ?? Message(isText: piece.isText, bytes: [])
+        // Not a second reference to what grows.
+        underWay = nil
         try promise(whole.isText == piece.isText, "the pieces of a message are of one kind")
         whole.bytes += piece.bytes
         try promise(whole.bytes.count <= setup.options.maxMessageSize, "a message is not too large")
         underWay = more ? whole : nil
         if !more { received.append(whole) }
-    }
-
-    /// What waits is bounded, however the peer sends it.
-    private func checkQueue() throws(FuzzFinding) {
-        let options = setup.options
-        let large = wasAwaited ? options.maxMessageSize : 0
-        try promise(takenSinceReceiving.count <= options.maxQueuedMessages + 1, "the messages that wait are bounded")
-        try promise(
-            takenSinceReceiving.bytes <= options.maxQueuedBytes + large + Self.slack,
-            "the bytes that wait are bounded"
-        )
     }
 
     // MARK: What goes
@@ -118,7 +117,8 @@ struct FuzzApplication {
         let more = kind & 1 != 0
         let isText = isSending ? sent.last?.isText == true : kind & 2 != 0
         let message: WebSocketMessage = isText ? .text(String(decoding: bytes, as: UTF8.self)) : .binary(Bytes(bytes))
-        if !hasClosed, connection.disposition == .open {
+        // Behind a Close frame of either side nothing goes out.
+        if connection.isOpen {
             if !isSending { sent.append(Message(isText: isText, bytes: [])) }
             sent[sent.count - 1].bytes += Message(message).bytes
             sent[sent.count - 1].isWhole = !more

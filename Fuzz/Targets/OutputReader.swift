@@ -56,6 +56,7 @@ struct OutputReader {
         let isCompressed = frame.first & 0x40 != 0
         try promise(!isCompressed || setup.deflate != nil && opcode != 0, "RSV1 stands where it may")
         var message = underWay ?? (opcode == 1, isCompressed, [])
+        underWay = nil
         message.payload += frame.payload
         underWay = message
         guard frame.first & 0x80 != 0 else { return }

@@ -4,15 +4,12 @@ import ApusHTTP
 enum SplitFuzz {
     static func run(_ wire: [UInt8], _ setup: FuzzSetup) throws(FuzzFinding) {
         let whole = try conversation(wire, setup, pieces: .max, waits: true)
-        let least = wire.count > 8192 ? 61 : 1
-        for pieces in [least, 4093] {
-            for waits in [true, false] {
-                let other = try conversation(wire, setup, pieces: pieces, waits: waits)
-                try promise(other.received == whole.received, "cuts change no message")
-                try promise(other.closeCode == whole.closeCode, "cuts change no close code")
-                try promise(other.isOver == whole.isOver, "cuts change no end")
-            }
-        }
+        // Cuts at every byte take their time, and all kinds of cuts with every input would take most of it.
+        let pieces = wire.count & 2 == 0 ? (wire.count > 4096 ? 61 : 1) : 4093
+        let other = try conversation(wire, setup, pieces: pieces, waits: wire.count & 1 == 0)
+        try promise(other.received == whole.received, "cuts change no message")
+        try promise(other.closeCode == whole.closeCode, "cuts change no close code")
+        try promise(other.isOver == whole.isOver, "cuts change no end")
     }
 
     /// - Parameter waits: Whether the application waits all the time, or only where nothing moves otherwise.

@@ -211,8 +211,12 @@ struct WebSocketEndTests {
 
     // MARK: Cancellation
 
-    @Test("A task whose client is lost is cancelled", arguments: [0.0, 0.02])
-    func cancelled(_ grace: Double) async throws {
+    @Test(
+        "A task whose client has left, and that does not know it, is cancelled",
+        arguments: [0.0, 0.02],
+        [true, false]
+    )
+    func cancelled(_ grace: Double, _ saysGoodbye: Bool) async throws {
         let events = Mailbox<String>()
         try await withServer(
             { $0.disconnectGrace = grace },
@@ -229,7 +233,7 @@ struct WebSocketEndTests {
         ) { fixture in
             let client = try await fixture.webSocket()
             #expect(try await events.next() == "asleep")
-            client.raw.breakOff()
+            if saysGoodbye { try await client.close(1000) } else { client.raw.breakOff() }
             #expect(try await events.next() == "cancelled")
             try await expectEventually { !fixture.log.contains("error: ") }
         }

@@ -47,10 +47,11 @@ extension WebSocketExchange {
         case .closed(let code, let reason):
             // Where the server goes, the application has been told why.
             if farewell == nil { farewell = .webSocketDisconnect(code: code, reason: reason) }
-            return farewell
         case nil:
-            return farewell
+            break
         }
+        if farewell != nil { knowsOfEnd = true }
+        return farewell
     }
 
     // MARK: - From the driver

@@ -110,6 +110,7 @@ extension WebSocketExchange {
             return
         }
         try openConnection(for: "a close").close(code, reason: reason, now: now)
+        knowsOfEnd = true
         advance()
     }
 

@@ -51,6 +51,9 @@ final class WebSocketExchange {
     /// What the application is told for ever, once it was told of the end, or as soon as nothing waits for it.
     var farewell: ReceiveEvent?
 
+    /// Whether the application knows that it is over: it was told, or has closed by itself.
+    var knowsOfEnd = false
+
     // MARK: Our side
 
     /// Which kind of message the application goes on with; nil between messages.
@@ -184,7 +187,12 @@ final class WebSocketExchange {
         stream.failSenders(ClientDisconnected())
         guard let connection else { return }
         stream.worker.accessLog?.logEnd(ofWebSocket: stream, connection.closeCode ?? .abnormalClosure)
-        if !stream.applicationRuns { stream.leaveConnection() }
+        if !stream.applicationRuns {
+            stream.leaveConnection()
+        } else if !knowsOfEnd {
+            // It may be waiting for something else, for ever. One that knows may take its time.
+            stream.cancelAfterGrace()
+        }
     }
 
     private func leaveCount() {

@@ -63,6 +63,9 @@ func startServer(
     var configuration = Configuration()
     configuration.binds = [.address(host: "127.0.0.1", port: 0)]
     configuration.accessLog = false
+    // A machine with other work to do may take longer than these: tests that are about them set their own.
+    configuration.webSocket.pingInterval = nil
+    configuration.webSocket.closeTimeout = 120
     configure(&configuration)
     let log = LogRecorder()
     let server = Server(

@@ -133,10 +133,11 @@ struct ConnectionFuzz {
     /// An application that waits, and takes everything, gets everything; then the output is read as a client does.
     private mutating func finish() throws(FuzzFinding) {
         connection.isAwaited = true
+        try application.take(.max)
         while !pending.isEmpty {
             let before = pending.count
-            let taken = try application.take(.max)
             try feed()
+            let taken = try application.take(.max)
             try promise(pending.count < before || taken > 0, "the connection goes on when the application takes all")
         }
         try application.take(.max)

@@ -321,6 +321,17 @@ struct TunnelTests {
         #expect(driver.requests.map(\.1.isWebSocket) == [true, false])
     }
 
+    @Test(arguments: [true, false])
+    func `a 426 names what it asks for`(keepsAlive: Bool) {
+        let driver = Driver(webSockets: true)
+        driver.receive("GET / HTTP/1.1\r\nHost: a\r\n\(keepsAlive ? "" : "Connection: close\r\n")\r\n")
+        driver.send(
+            .head(ResponseHead(status: 426, headers: ["content-length": "0"], contentLength: 0, endsStream: true))
+        )
+        let fields = "connection: Upgrade\(keepsAlive ? "" : ", close")\r\nupgrade: websocket\r\n"
+        #expect(driver.text.contains(fields))
+    }
+
     @Test func `bytes behind a denied opening are no request`() {
         let driver = Driver(webSockets: true)
         driver.receive(get(upgrade) + get(""))

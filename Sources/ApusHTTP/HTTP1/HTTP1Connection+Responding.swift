@@ -40,7 +40,7 @@ extension HTTP1Connection {
         {
             request.keepsAlive = false
         }
-        ResponseSerializer.write(head, framing: framing, connection: connectionField(framing), to: &output)
+        ResponseSerializer.write(head, framing: framing, connection: connectionField(of: head, framing), to: &output)
         guard !head.endsStream else {
             finishResponse()
             return
@@ -75,8 +75,13 @@ extension HTTP1Connection {
         return head.contentLength == nil || head.trailersFollow ? .chunked : .stated
     }
 
-    private func connectionField(_ framing: ResponseSerializer.Framing) -> ResponseSerializer.ConnectionField {
+    private func connectionField(
+        of head: ResponseHead,
+        _ framing: ResponseSerializer.Framing
+    ) -> ResponseSerializer.ConnectionField {
         if framing == .tunnel { return .upgrade }
+        // RFC 9110 §15.5.22: a 426 names what it asks for, and there is only one thing that it can be.
+        if head.status == 426, !request.isHTTP10 { return request.keepsAlive ? .upgrade : .upgradeOrClose }
         if !request.keepsAlive { return .close }
         return request.isHTTP10 ? .keepAlive : .none
     }

@@ -20,6 +20,8 @@ enum ResponseSerializer {
         case close
         case keepAlive
         case upgrade
+        /// The connection can be upgraded, and closes otherwise.
+        case upgradeOrClose
 
         var line: StaticString {
             switch self {
@@ -27,6 +29,7 @@ enum ResponseSerializer {
             case .close: "connection: close\r\n"
             case .keepAlive: "connection: keep-alive\r\n"
             case .upgrade: "connection: Upgrade\r\nupgrade: websocket\r\n"
+            case .upgradeOrClose: "connection: Upgrade, close\r\nupgrade: websocket\r\n"
             }
         }
     }

@@ -141,6 +141,8 @@ struct ConnectionFuzz {
             try promise(pending.count < before || taken > 0, "the connection goes on when the application takes all")
         }
         try application.take(.max)
+        connection.isAwaited = true
+        try application.take(.max)
         try takeOutput(.max)
         try checkEnd(OutputReader(output, setup, application.sent))
     }

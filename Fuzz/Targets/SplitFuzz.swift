@@ -35,6 +35,8 @@ enum SplitFuzz {
             }
             position += used
         }
+        try application.take(.max)
+        // A fault behind the last message shows when another one is asked for.
         application.connection.isAwaited = true
         try application.take(.max)
         return application

@@ -51,6 +51,25 @@ extension WebSocketConnection {
         phase = .closing
         timers.startClosing(now)
         forgetMessage()
+        if let heldFault { fail(heldFault) }
+    }
+
+    /// A fault of the peer's: what came before it can still be answered, until the application asks for more or
+    /// `closeTimeout` is over.
+    func failInTurn(_ fault: WebSocketFault, _ now: Instant) {
+        guard phase == .open, isAnswering || !events.isEmpty else {
+            fail(fault)
+            return
+        }
+        heldFault = fault
+        timers.startClosing(now)
+        forgetMessage()
+    }
+
+    /// The application asks for more: it has answered what it was going to.
+    func answersAreGiven() {
+        isAnswering = false
+        if let heldFault, events.isEmpty { fail(heldFault) }
     }
 
     /// A peer that broke a rule: our Close frame says which, and its own is not waited for (RFC 6455 §7.1.7).
@@ -89,7 +108,7 @@ extension WebSocketConnection {
         case .age:
             close(.goingAway, reason: "open for long enough", now: now)
         case .closeMissing:
-            abort("no answer to the Close frame", close: nil)
+            if let heldFault { fail(heldFault) } else { abort("no answer to the Close frame", close: nil) }
         }
     }
 

@@ -8,15 +8,15 @@ extension WebSocketConnection {
         timers.lastHeard = now
         var used = 0
         do {
-            while used < bytes.count, phase != .ended, wantsInput {
+            while used < bytes.count, phase != .ended, heldFault == nil, wantsInput {
                 let rest = UnsafeRawBufferPointer(rebasing: bytes[used...])
                 used += try frame == nil ? startFrame(rest, now) : receivePayload(rest, now)
             }
         } catch {
-            fail(error)
+            failInTurn(error, now)
         }
         // RFC 6455 §5.5.1, §7.1.7: nothing behind a Close frame or a fault is looked at.
-        if phase == .ended { return bytes.count }
+        if phase == .ended || heldFault != nil { return bytes.count }
         notePause()
         return used
     }
@@ -24,6 +24,10 @@ extension WebSocketConnection {
     /// The stream has ended or was lost, and all of its bytes were given. Without a Close frame before it that is 1006.
     package func receiveEnd(now: Instant) {
         guard phase != .ended else { return }
+        if let heldFault {
+            fail(heldFault)
+            return
+        }
         connectionError = ConnectionError(.peerGone, "websocket: the peer left without a Close frame")
         end(.abnormalClosure, reason: "", .close)
     }

@@ -78,6 +78,10 @@ package final class WebSocketConnection {
     @exclusivity(unchecked) var events = ShortQueue<WebSocketEvent>()
     /// Bytes of the messages in `events`.
     @exclusivity(unchecked) var queuedBytes = 0
+    /// Whether the application has a message that it may still answer: it has not asked for another one since.
+    @exclusivity(unchecked) var isAnswering = false
+    /// What the peer did wrong, as long as messages that came before it may still be answered.
+    @exclusivity(unchecked) var heldFault: WebSocketFault?
 
     // What goes.
     @exclusivity(unchecked) var output = ShortQueue<OutgoingFrame>()
@@ -119,12 +123,15 @@ package final class WebSocketConnection {
     /// Whether the application waits for a message. The one under way may then grow up to `maxMessageSize`; otherwise it
     /// pauses at `maxQueuedBytes`, in the middle of a frame or of inflating, until the application asks for it.
     @exclusivity(unchecked) package var isAwaited = false {
-        didSet { notePause() }
+        didSet {
+            if isAwaited { answersAreGiven() }
+            notePause()
+        }
     }
 
     /// Whether bytes of the peer's are taken.
     package var wantsInput: Bool {
-        guard phase == .open else { return true }
+        guard phase == .open, heldFault == nil else { return true }
         return isStarving || events.count < options.maxQueuedMessages && heldBytes < options.maxQueuedBytes
     }
 
@@ -158,10 +165,14 @@ package final class WebSocketConnection {
     /// The next thing that the application has to know; nil where there is none.
     package func nextEvent() -> WebSocketEvent? {
         if let event = events.removeFirst() {
-            if case .message(let message, _) = event { queuedBytes -= message.byteCount }
+            if case .message(let message, _) = event {
+                queuedBytes -= message.byteCount
+                isAnswering = true
+            }
             return event
         }
         guard hasPiece, let piece = message?.takePiece() else { return nil }
+        isAnswering = true
         return .message(piece, more: true)
     }
 
@@ -180,6 +191,7 @@ package final class WebSocketConnection {
         self.disposition = disposition
         timers.stop()
         events.append(.closed(code, reason: reason))
+        heldFault = nil
         frame = nil
         controlPayload = []
         deflater = nil

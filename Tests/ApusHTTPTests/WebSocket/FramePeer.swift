@@ -155,7 +155,16 @@ final class FramePeer {
             settle()
             while let event = connection.nextEvent() { events.append(event) }
         } while !waiting.isEmpty && connection.wantsInput
+        askForMore()
+        while let event = connection.nextEvent() { events.append(event) }
         return events
+    }
+
+    /// What an application does that has answered everything: only then does it learn of a fault behind that.
+    private func askForMore() {
+        let isAwaited = connection.isAwaited
+        connection.isAwaited = true
+        connection.isAwaited = isAwaited
     }
 
     func frames() throws -> [ReadFrame] {

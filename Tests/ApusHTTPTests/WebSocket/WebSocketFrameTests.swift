@@ -172,6 +172,43 @@ import Testing
         #expect(try peer.frames().map(\.code) == [1002])
     }
 
+    @Test(arguments: everyFeeding) func `a fault waits until the messages before it can have been answered`(
+        feeding: Int
+    ) throws {
+        let peer = FramePeer(feeding)
+        peer.give(.text("before"), PeerFrame(opcode: 3), .ping([1]))
+        #expect(peer.connection.nextEvent() == .text("before"))
+        peer.connection.send("answer", more: false, now: peer.now)
+        #expect(try peer.frames().map(\.payload) == [Array("answer".utf8)])
+        #expect(peer.connection.nextEvent() == nil)
+        #expect(peer.connection.disposition == .open)
+        peer.connection.isAwaited = true
+        #expect(try peer.frames().map(\.code) == [1002])
+        #expect(peer.connection.disposition == .close)
+    }
+
+    @Test(arguments: ["closeTimeout", "the stream's end", "our Close"])
+    func `a fault does not wait for ever`(_ until: String) throws {
+        let peer = FramePeer(1)
+        peer.give(.text("before"), PeerFrame(opcode: 3))
+        _ = peer.connection.nextEvent()
+        switch until {
+        case "closeTimeout":
+            let deadline = try #require(peer.connection.deadline)
+            #expect(deadline == peer.now + .seconds(10))
+            peer.connection.handleTimeout(now: deadline)
+            #expect(try peer.frames().map(\.code) == [1002])
+        case "our Close":
+            peer.connection.close(.normalClosure, reason: "", now: peer.now)
+            #expect(try peer.frames().map(\.code) == [1000])
+        default:
+            peer.connection.receiveEnd(now: peer.now)
+        }
+        #expect(peer.connection.disposition == .close)
+        #expect(peer.connection.connectionError?.kind == .protocolViolation)
+        #expect(peer.connection.deadline == nil)
+    }
+
     @Test func `random bytes never do more than end it`() throws {
         for seed in UInt64(1)...2000 {
             let deflate = seed % 2 == 0 ? try agreed("permessage-deflate") : nil

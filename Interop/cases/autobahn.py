@@ -8,19 +8,12 @@ from lib.report import Failure
 SHORT = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*", "12.1.1", "12.2.1", "12.4.5", "13.3.1", "13.7.1"]
 """All but the large messages, and the many compressed ones."""
 
-AT_ONCE = ("3.2", "3.3", "4.1.3", "4.1.4", "4.2.3", "4.2.4", "4.2.5", "5.15")
-"""A message, and at once behind it a frame that breaks a rule: strict is an echo before the Close frame. We close as soon as we
-see the fault, and the application may not have answered by then, which the suite calls NON-STRICT."""
-
-ALLOWED = dict.fromkeys(AT_ONCE, "NON-STRICT")
-"""What else than OK or INFORMATIONAL may be found of a case."""
-
 
 def judge(world, protocol, cases, limit):
     scheme = "wss" if protocol.secure else "ws"
     server = world.server("ws-echo")
     verdicts = fuzz(world, f"{scheme}://127.0.0.1:{server.port(protocol.scheme)}/", cases, limit)
-    bad = list(verdicts.bad(ALLOWED))
+    bad = list(verdicts.bad())
     if bad:
         raise Failure(f"{verdicts}; not as they should be: {', '.join(bad)}")
     return str(verdicts)

@@ -146,7 +146,8 @@ extension HTTP2Connection {
         if isApplications(stream), !isWhole {
             emit(.reset(identifier(stream), StreamReset(http2: code)))
         }
-        if stream.pointee.isDelivered, !isWhole, !stream.pointee.applicationEnded {
+        // A tunnel ends when its peer likes, whole or not: neither may start handlers without bound.
+        if stream.pointee.isDelivered, !isWhole || stream.pointee.isTunnel, !stream.pointee.applicationEnded {
             orphans.insert(stream.pointee.id)
         }
         sink.pointee.streams.release(stream)

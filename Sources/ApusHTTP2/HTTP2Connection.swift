@@ -36,7 +36,7 @@ package final class HTTP2Connection {
     var withheld = 0
     /// Requests that were taken and whose streams the library has not closed.
     var admitted = 0
-    /// Streams that ended before their response was whole, while their handlers go on.
+    /// Streams that ended before their response was whole, and tunnels that ended, while their handlers go on.
     var orphans: Set<Int32> = []
     /// Streams that the peer has reset.
     var peerResets: TokenBucket

@@ -449,6 +449,27 @@ private let refused = [
         #expect(harness.resets(of: id).isEmpty)
     }
 
+    @Test func `a WebSocket keeps its place until its handler has ended`() {
+        var limits = Limits()
+        limits.maxConcurrentStreams = 2
+        let harness = serving(limits)
+        var ids: [Int32] = []
+        for _ in 0..<2 {
+            let id = open(harness)
+            harness.client.send([1], on: id, ends: true)
+            harness.send(.body("bye", end: true), on: id)
+            harness.run()
+            #expect(harness.client[id].isComplete)
+            ids.append(id)
+        }
+        let refused = ask(harness)
+        #expect(harness.client[refused].resetCode == 7)
+        #expect(harness.requests.count == 2)
+        for id in ids { harness.server.applicationEnded(on: StreamID(UInt64(id))) }
+        _ = ask(harness)
+        #expect(harness.requests.count == 3)
+    }
+
     @Test func `fields have no place in a tunnel`() {
         let harness = serving()
         let id = open(harness)

@@ -1,5 +1,7 @@
 import Apus
 import ApusGateway
+import ApusHTTP
+import ApusTestClients
 import Foundation
 import Testing
 
@@ -122,6 +124,66 @@ struct WebSocketBackPressureTests {
             let payload = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 >> 8) }
             try await client.send(WebSocketClient.binary, payload)
             #expect(try await client.frame().payload == payload)
+        }
+    }
+
+    @Test func `a large message reaches a receive that waited before the acceptance`() async throws {
+        let size = 1_000_000
+        let received = Mailbox<Int>()
+        try await withServer(application: { _, receive, send in
+            _ = try await receive()
+            async let next = receive()
+            // It waits by the time that something has gone to and fro.
+            try await Task.sleep(for: .milliseconds(50))
+            try await send(.webSocketAccept())
+            if case .webSocketReceive(let message, more: false) = try await next { received.put(message.byteCount) }
+        }) { fixture in
+            let client = try await fixture.webSocket()
+            try await client.send(WebSocketClient.binary, [UInt8](repeating: 5, count: size))
+            #expect(try await received.next() == size)
+        }
+    }
+
+    @Test func `a client whose window is shut over HTTP/2 is not blamed for its silence`() async throws {
+        let gate = Gate()
+        let events = Mailbox<String>()
+        try await withServer(
+            {
+                $0.webSocket.pingInterval = 0.5
+                $0.webSocket.pingTimeout = 1.5
+            },
+            application: { _, receive, send in
+                _ = try await receive()
+                try await send(.webSocketAccept())
+                if case .webSocketReceive(let message, _) = try await receive() { events.put("\(message.byteCount)") }
+                await gate.wait()
+                if case .webSocketReceive(let message, _) = try await receive() {
+                    events.put("\(message.byteCount)")
+                } else {
+                    events.put("gone")
+                }
+            }
+        ) { fixture in
+            let port = fixture.port
+            let wasReset = try await onThread {
+                let server = try #require(SocketAddress(literal: "127.0.0.1", port: UInt16(port)))
+                let connector = try HTTP2Connector(server: server, until: .now + .seconds(10))
+                let transport = try connector.open("/", offer: nil, until: .now + .seconds(10))
+                for size in [100_000, 240_000] {
+                    let message = WebSocketClient.bytes(WebSocketClient.binary, [UInt8](repeating: 1, count: size))
+                    do {
+                        try transport.send([message], until: .now + .seconds(size == 100_000 ? 10 : 4))
+                    } catch {
+                        // There was no room until the time was up.
+                        return false
+                    }
+                }
+                return true
+            }
+            #expect(try await events.next() == "100000")
+            #expect(!wasReset)
+            #expect(!fixture.log.contains("no answer to a ping"))
+            gate.open()
         }
     }
 }

@@ -111,10 +111,21 @@ final class WebSocketExchange {
     /// The framing begins.
     func open(_ delivery: WebSocketDelivery, _ deflate: PerMessageDeflate?) {
         handshake = nil
-        connection = WebSocketConnection(options: options, deflate: deflate, delivery: delivery, now: now)
+        let opened = WebSocketConnection(options: framingOptions, deflate: deflate, delivery: delivery, now: now)
+        // Another task of the application's may be waiting for the first message already.
+        opened.isAwaited = stream.receiver != nil
+        connection = opened
         timer = LoopTimer(loop: stream.loop, handler: self)
         phase = .open
         advance()
+    }
+
+    /// The options as the framing keeps them: it must have had enough before the peer's window can be shut, or it would take
+    /// a peer that may not send its pong for a silent one. HTTP/2 and QUIC open a window again only by halves.
+    private var framingOptions: WebSocketOptions {
+        var options = options
+        options.maxQueuedBytes = min(options.maxQueuedBytes, stream.worker.configuration.limits.streamReceiveWindow / 2)
+        return options
     }
 
     // MARK: - The end

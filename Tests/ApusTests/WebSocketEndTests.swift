@@ -239,6 +239,30 @@ struct WebSocketEndTests {
         }
     }
 
+    @Test func `a message with the goodbye right behind it is worked on in peace`() async throws {
+        let events = Mailbox<String>()
+        try await withServer(application: { _, receive, send in
+            _ = try await receive()
+            try await send(.webSocketAccept())
+            events.put(name(try await receive()))
+            do {
+                try await Task.sleep(for: .milliseconds(100))
+                events.put("done")
+            } catch {
+                events.put("cancelled")
+            }
+        }) { fixture in
+            let client = try await fixture.webSocket()
+            let payload = WebSocketClient.closePayload(1000)
+            try await client.raw.send(
+                WebSocketClient.bytes(WebSocketClient.text, Array("order".utf8))
+                    + WebSocketClient.bytes(WebSocketClient.close, payload)
+            )
+            _ = try await events.next()
+            #expect(try await events.next() == "done")
+        }
+    }
+
     @Test func `a task that was told goodbye is left alone`() async throws {
         let events = Mailbox<String>()
         let gate = Gate()

@@ -209,8 +209,9 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         if applicationRuns && isLoss { cancelAfterGrace() }
     }
 
-    func cancelAfterGrace() {
-        let grace = worker.configuration.disconnectGrace
+    /// - Parameter patience: Seconds that the task has at the least.
+    func cancelAfterGrace(atLeast patience: Double = 0) {
+        let grace = max(worker.configuration.disconnectGrace, patience)
         guard grace > 0 else {
             task?.cancel()
             return
@@ -218,6 +219,11 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         let timer = LoopTimer(loop: loop, handler: self)
         timer.set(loop.now + .seconds(grace))
         graceTimer = timer
+    }
+
+    /// The task may go on.
+    func endGrace() {
+        graceTimer?.set(nil)
     }
 
     func logAccess() {

@@ -43,6 +43,7 @@ extension WebSocketExchange {
     private func takeEvent(_ connection: WebSocketConnection) -> ReceiveEvent? {
         switch connection.nextEvent() {
         case .message(let message, let more):
+            hasTakenMessage = true
             return .webSocketReceive(message, more: more)
         case .closed(let code, let reason):
             // Where the server goes, the application has been told why.
@@ -50,7 +51,11 @@ extension WebSocketExchange {
         case nil:
             break
         }
-        if farewell != nil { knowsOfEnd = true }
+        if farewell != nil, !knowsOfEnd {
+            knowsOfEnd = true
+            // What was still to be done is done.
+            if phase == .over, connection.closeCode != .abnormalClosure { stream.endGrace() }
+        }
         return farewell
     }
 

@@ -51,6 +51,8 @@ final class WebSocketExchange {
     /// What the application is told for ever, once it was told of the end, or as soon as nothing waits for it.
     var farewell: ReceiveEvent?
 
+    /// Whether the application has received a message.
+    var hasTakenMessage = false
     /// Whether the application knows that it is over: it was told, or has closed by itself.
     var knowsOfEnd = false
 
@@ -202,8 +204,13 @@ final class WebSocketExchange {
             stream.leaveConnection()
         } else if !knowsOfEnd {
             // It may be waiting for something else, for ever. One that knows may take its time.
-            stream.cancelAfterGrace()
+            stream.cancelAfterGrace(atLeast: isAtWork(connection) ? options.closeTimeout : 0)
         }
+    }
+
+    /// Whether the application may be at work on what the client has said before its goodbye, which does not take it back.
+    private func isAtWork(_ connection: WebSocketConnection) -> Bool {
+        connection.closeCode != .abnormalClosure && (hasTakenMessage || connection.heldBytes > 0)
     }
 
     private func leaveCount() {

@@ -263,6 +263,25 @@ struct WebSocketEndTests {
         }
     }
 
+    @Test func `a peer that reads slowly gets all of what was sent before the close`() async throws {
+        let size = 2_000_000
+        try await withServer(
+            { $0.webSocket.closeTimeout = 2 },
+            application: { _, receive, send in
+                _ = try await receive()
+                try await send(.webSocketAccept())
+                try await send(.webSocketSend(.binary(filler(size))))
+            }
+        ) { fixture in
+            let client = try await fixture.webSocket(receiveBuffer: 16 * 1024)
+            // Longer than closeTimeout in all, but never silent for that long.
+            for _ in 0..<40 {
+                #expect(try await client.raw.take(size / 40).count == size / 40)
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+    }
+
     @Test func `a task that was told goodbye is left alone`() async throws {
         let events = Mailbox<String>()
         let gate = Gate()

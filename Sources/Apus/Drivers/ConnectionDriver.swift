@@ -35,6 +35,8 @@ class ConnectionDriver {
     func perform(_ event: ResponseEvent, on id: StreamID) {}
     func opened(window count: Int, on id: StreamID) {}
     func bufferedOutput(on id: StreamID) -> Int { 0 }
+    /// Bytes of a stream that the peer has still to take, as far as that is known.
+    func untakenOutput(on id: StreamID) -> Int { bufferedOutput(on: id) }
     func handlerEnded(on id: StreamID) {}
     /// Writes what the connection has to say; called at the end of the turn.
     func flush() {}

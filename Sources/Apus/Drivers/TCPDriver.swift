@@ -108,6 +108,10 @@ final class TCPDriver: ConnectionDriver {
         return connection.bufferedOutput(on: id)
     }
 
+    override func untakenOutput(on id: StreamID) -> Int {
+        bufferedOutput(on: id) + output.count + socket.unacknowledgedBytes
+    }
+
     override func handlerEnded(on id: StreamID) {
         guard let connection else { return }
         connection.applicationEnded(on: id)

@@ -63,6 +63,8 @@ final class WebSocketExchange {
     /// When the end of the stream must have been reached, once both sides have said goodbye.
     var endDeadline: Instant?
     private var hasToldFault = false
+    /// What the peer had still to take when its Close frame was last looked for.
+    private var untakenOutput = Int.max
 
     init(stream: RequestStream) {
         self.stream = stream
@@ -260,7 +262,18 @@ extension WebSocketExchange: TimerHandler {
             end()
             return
         }
-        connection.handleTimeout(now: now)
+        if !connection.isOpen, let deadline = connection.deadline, deadline <= now, peerStillReads() {
+            connection.awaitCloseOn(now: now)
+        } else {
+            connection.handleTimeout(now: now)
+        }
         advance()
+    }
+
+    /// Whether the peer, which cannot answer what it has not read, has taken more of what comes before our Close frame.
+    private func peerStillReads() -> Bool {
+        let left = stream.driver?.untakenOutput(on: stream.id) ?? 0
+        defer { untakenOutput = left }
+        return left > 0 && left < untakenOutput
     }
 }

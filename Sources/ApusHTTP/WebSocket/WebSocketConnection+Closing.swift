@@ -92,6 +92,11 @@ extension WebSocketConnection {
 
     // MARK: Time
 
+    /// The peer is still taking what goes before our Close frame: it has `closeTimeout` from now on.
+    package func awaitCloseOn(now: Instant) {
+        if phase == .closing { timers.startClosing(now) }
+    }
+
     /// When ``handleTimeout(now:)`` is to be called; nil where nothing is waited for.
     package var deadline: Instant? { timers.earliest }
 

@@ -20,6 +20,9 @@ public struct Configuration: Sendable {
     /// Seconds that requests may take to finish once the server drains.
     public var gracefulTimeout = 30.0
     /// Seconds between a client's leaving and the cancellation of its application task.
+    ///
+    /// A client of a WebSocket that has closed it in order leaves more: a task that was told of it is not cancelled at all,
+    /// one that was not has at least ``WebSocketOptions/closeTimeout`` for the messages that came before.
     public var disconnectGrace = 0.0
     /// The path under which the application is mounted; passed on in the scope.
     public var rootPath = ""

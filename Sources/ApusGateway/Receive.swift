@@ -21,7 +21,8 @@ public struct Receive: Sendable {
     /// Waits for the next event.
     ///
     /// Only what the application takes lets the client send more. After the response has ended, or once the client has
-    /// left, every call returns ``ReceiveEvent/disconnect``.
+    /// left, every call returns ``ReceiveEvent/disconnect``, or ``ReceiveEvent/webSocketDisconnect(code:reason:)`` on a
+    /// WebSocket.
     ///
     /// - Throws: ``ContractViolation`` when another `receive` of the same scope is still waiting;
     ///   `CancellationError` when the task is cancelled while it waits.

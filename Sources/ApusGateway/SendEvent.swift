@@ -35,7 +35,8 @@ public enum SendEvent: Sendable {
         headers: Headers = [:],
         delivery: WebSocketDelivery = .messages
     )
-    /// A message, or with `more: true` a fragment of one, which later ones of the same kind go on with.
+    /// A message, or with `more: true` a fragment of one, which later ones of the same kind go on with: also those of other
+    /// tasks, so that only one of them should send while a message is under way.
     case webSocketSend(WebSocketMessage, more: Bool = false)
     /// Closes the WebSocket; before the acceptance, denies it with 403.
     ///

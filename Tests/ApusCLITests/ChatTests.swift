@@ -148,6 +148,11 @@ struct ChatTests {
         }
         #expect(say(ChatMessage.maxTextBytes) != nil && say(ChatMessage.maxTextBytes + 1) == nil)
         #expect(name(ChatMessage.maxNameBytes) != nil && name(ChatMessage.maxNameBytes + 1) == nil)
+        func padded(_ count: Int) -> ChatMessage? {
+            let message = json(["type": "say", "text": "a"])
+            return ChatMessage(message + String(repeating: " ", count: count - message.utf8.count))
+        }
+        #expect(padded(ChatMessage.maxBytes) != nil && padded(ChatMessage.maxBytes + 1) == nil)
     }
 
     // MARK: - The page

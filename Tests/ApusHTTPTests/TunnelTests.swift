@@ -332,6 +332,15 @@ struct TunnelTests {
         #expect(driver.text.contains(fields))
     }
 
+    @Test func `where WebSockets are not served, a 426 names none`() {
+        let driver = Driver()
+        driver.receive(get(""))
+        driver.send(
+            .head(ResponseHead(status: 426, headers: ["content-length": "0"], contentLength: 0, endsStream: true))
+        )
+        #expect(!driver.text.contains("upgrade"))
+    }
+
     @Test func `bytes behind a denied opening are no request`() {
         let driver = Driver(webSockets: true)
         driver.receive(get(upgrade) + get(""))

@@ -118,6 +118,7 @@ extension WebSocketExchange {
 
     /// What waited for the client has drained.
     func becameWritable() {
+        connection?.outputMoved()
         advance()
     }
 

@@ -53,7 +53,8 @@ final class WebSocketExchange {
 
     /// Whether the application has received a message.
     var hasTakenMessage = false
-    /// Whether the application knows that it is over: it was told, or has closed by itself.
+    /// Whether the application knows that it is over: it was told, or has closed by itself. After a goodbye it may then take
+    /// its time; a loss cancels its task all the same.
     var knowsOfEnd = false
 
     // MARK: Our side
@@ -234,7 +235,8 @@ final class WebSocketExchange {
 
     private func rearm(_ connection: WebSocketConnection) {
         guard phase != .over else { return }
-        timer?.set([connection.deadline, endDeadline].compactMap { $0 }.min())
+        let deadline = min(connection.deadline ?? .distantFuture, endDeadline ?? .distantFuture)
+        timer?.set(deadline == .distantFuture ? nil : deadline)
     }
 
     // MARK: - For the log

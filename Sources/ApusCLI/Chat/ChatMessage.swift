@@ -9,10 +9,14 @@ enum ChatMessage: Equatable {
     static let maxTextBytes = 4096
     /// A name, in bytes of UTF-8.
     static let maxNameBytes = 64
+    /// A whole message, in bytes: a text of which each byte is escaped, and room for the rest.
+    static let maxBytes = 32 * 1024
 
     /// Reads a message; nil for what is none, is empty, or is longer than it may be.
     init?(_ json: String) {
-        guard let message = JSONParser.parse(json), case .string(let type)? = message["type"] else { return nil }
+        guard json.utf8.count <= Self.maxBytes, let message = JSONParser.parse(json),
+            case .string(let type)? = message["type"]
+        else { return nil }
         switch (type, message["text"], message["name"]) {
         case ("say", .string(let text)?, _):
             guard !Self.isBlank(text), text.utf8.count <= Self.maxTextBytes else { return nil }

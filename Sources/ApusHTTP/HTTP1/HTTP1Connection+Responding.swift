@@ -80,8 +80,10 @@ extension HTTP1Connection {
         _ framing: ResponseSerializer.Framing
     ) -> ResponseSerializer.ConnectionField {
         if framing == .tunnel { return .upgrade }
-        // RFC 9110 §15.5.22: a 426 names what it asks for, and there is only one thing that it can be.
-        if head.status == 426, !request.isHTTP10 { return request.keepsAlive ? .upgrade : .upgradeOrClose }
+        // RFC 9110 §15.5.22: a 426 names what it asks for, and a WebSocket is all that can be served here.
+        if head.status == 426, parser.webSockets, !request.isHTTP10 {
+            return request.keepsAlive ? .upgrade : .upgradeOrClose
+        }
         if !request.keepsAlive { return .close }
         return request.isHTTP10 ? .keepAlive : .none
     }

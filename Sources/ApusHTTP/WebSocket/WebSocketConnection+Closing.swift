@@ -100,6 +100,11 @@ extension WebSocketConnection {
     /// When ``handleTimeout(now:)`` is to be called; nil where nothing is waited for.
     package var deadline: Instant? { timers.earliest }
 
+    /// The peer takes what was sent before: our last ping may still lie behind that, and its time begins anew.
+    package func outputMoved() {
+        timers.hasPaused = true
+    }
+
     package func handleTimeout(now: Instant) {
         switch timers.due(now, isReading: wantsInput, pingIsWaiting: pingIsWaiting, isBusy: holdsData) {
         case .nothing:

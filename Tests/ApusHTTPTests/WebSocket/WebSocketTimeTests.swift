@@ -155,6 +155,20 @@ import Testing
         #expect(peer.connection.disposition == .abort)
     }
 
+    @Test func `a peer that takes what lies before the ping is not silent`() throws {
+        let peer = FramePeer()
+        let ping = try #require(peer.connection.deadline)
+        peer.connection.handleTimeout(now: ping)
+        #expect(peer.connection.nextOutput() != nil)
+        peer.connection.outputMoved()
+        var now = ping
+        while now < ping + .seconds(20), let deadline = peer.connection.deadline {
+            now = deadline
+            peer.connection.handleTimeout(now: now)
+        }
+        #expect(peer.connection.disposition == .open)
+    }
+
     @Test func `without times nothing is waited for`() {
         let peer = peer { _ in }
         #expect(peer.connection.deadline == nil)

@@ -32,6 +32,7 @@ struct WebSocketSession {
         case "/ws/return-at-once": return
         case "/ws/push": try await push()
         case "/ws/never-reads": try await neverRead()
+        case "/ws/never-accepts": note(try await awaitDisconnect())
         case "/ws/watch": try await watch()
         case "/ws/breaks-the-contract": try await breakTheContract()
         default: try await send(.responseStart(status: 404)); try await send(.responseBody("no such path\n"))

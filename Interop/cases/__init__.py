@@ -15,6 +15,8 @@ from . import (  # noqa: F401
     flow,
     websocket,
     websocket_endings,
+    websocket_attacks,
+    websocket_patience,
     autobahn,
     browsers,
     endurance,

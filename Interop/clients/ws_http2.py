@@ -9,6 +9,7 @@ from h2.events import DataReceived, RemoteSettingsChanged, ResponseReceived, Str
 from h2.settings import SettingCodes
 
 WINDOW = 1 << 24
+CANCEL = 8
 
 
 class Stream:
@@ -37,6 +38,14 @@ class Http2Tunnel:
 
     ended = False
     """Our side of it."""
+    is_lost = False
+    """The connection."""
+
+    def __init__(self, window=WINDOW):
+        """`window` is a stream's; the connection's stays as it is."""
+        self.window = window
+        self.unread = set()
+        """The streams whose window does not open again."""
 
     async def connect(self, url):
         """Gives the peer's settings, by number."""
@@ -49,7 +58,7 @@ class Http2Tunnel:
         self.streams, self.settings = {}, asyncio.get_running_loop().create_future()
         self.changed = asyncio.Event()
         self.http.initiate_connection()
-        self.http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: WINDOW})
+        self.http.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: self.window})
         self.http.increment_flow_control_window(WINDOW)
         self.flush()
         self.reading = asyncio.ensure_future(self.read_all())
@@ -77,7 +86,8 @@ class Http2Tunnel:
             headers = list(event.headers)
             stream.answer.set_result((int(dict(headers)[":status"]), headers))
         elif isinstance(event, DataReceived):
-            self.http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if event.stream_id not in self.unread:
+                self.http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             stream.data.put_nowait(event.data)
         elif isinstance(event, StreamEnded):
             stream.finish("fin")
@@ -85,15 +95,24 @@ class Http2Tunnel:
             stream.finish(f"reset with {int(event.error_code)}")
 
     def lost(self):
+        self.is_lost = True
         self.changed.set()
         for stream in self.streams.values():
             stream.finish("lost")
 
-    async def begin(self, head, end_stream):
+    def ask(self, head, end_stream):
+        """Sends a request's head; gives its stream's number."""
         number = self.http.get_next_available_stream_id()
         self.streams[number] = Stream()
         self.http.send_headers(number, head, end_stream=end_stream)
         self.flush()
+        return number
+
+    def stream(self, number):
+        return self.streams[number]
+
+    async def begin(self, head, end_stream):
+        number = self.ask(head, end_stream)
         return number, await self.streams[number].answer
 
     async def open(self, head):
@@ -118,18 +137,19 @@ class Http2Tunnel:
             pieces.append(piece)
         return b"".join(pieces)
 
-    async def write(self, data):
+    async def write(self, data, stream=None):
         """As far as the windows allow; waits where they do not."""
+        number = self.tunnel if stream is None else stream
         data = memoryview(data)
         while data:
-            if self.ending or self.ended:
+            if self.streams[number].ending or self.ended:
                 raise ConnectionError("the stream is over")
             self.changed.clear()
-            room = min(self.http.local_flow_control_window(self.tunnel), self.http.max_outbound_frame_size)
+            room = min(self.http.local_flow_control_window(number), self.http.max_outbound_frame_size)
             if room <= 0:
                 await self.changed.wait()
                 continue
-            self.http.send_data(self.tunnel, bytes(data[:room]))
+            self.http.send_data(number, bytes(data[:room]))
             data = data[room:]
             self.flush()
             await self.writer.drain()
@@ -137,9 +157,22 @@ class Http2Tunnel:
     async def leave(self):
         self.writer.close()
 
+    async def crumble(self, count, number):
+        """As many DATA frames of one byte, past the package's own account of the windows."""
+        self.writer.write((b"\0\0\1\0\0" + number.to_bytes(4, "big") + b"a") * count)
+        await self.writer.drain()
+
+    def stop_reading(self, number):
+        self.unread.add(number)
+
+    def reset(self, number):
+        self.http.reset_stream(number, CANCEL)
+        self.streams[number].finish("reset by us")
+        self.flush()
+
     async def end(self, how):
         if how == "reset":
-            self.http.reset_stream(self.tunnel, 8)
+            self.http.reset_stream(self.tunnel, CANCEL)
         else:
             self.http.end_stream(self.tunnel)
         self.ended = True

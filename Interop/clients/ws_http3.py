@@ -32,6 +32,8 @@ class Stream:
 
 
 class Protocol(QuicConnectionProtocol):
+    is_lost = False
+
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.http = H3Connection(self._quic)
@@ -42,6 +44,7 @@ class Protocol(QuicConnectionProtocol):
         if isinstance(event, StreamReset) and event.stream_id in self.streams:
             self.streams[event.stream_id].finish(f"reset with {event.error_code:#x}")
         if isinstance(event, ConnectionTerminated):
+            self.is_lost = True
             for stream in self.streams.values():
                 stream.finish(f"lost with {event.error_code:#x}")
         for each in self.http.handle_event(event):
@@ -63,6 +66,10 @@ class Protocol(QuicConnectionProtocol):
 class Http3Tunnel:
     """The first stream is the tunnel, others are requests beside it."""
 
+    def __init__(self, window=WINDOW):
+        """`window` is a stream's; the connection's stays as it is."""
+        self.window = window
+
     async def connect(self, url):
         """Gives the peer's settings, by number."""
         self.authority = url.netloc
@@ -71,18 +78,26 @@ class Http3Tunnel:
             alpn_protocols=["h3"],
             verify_mode=ssl.CERT_NONE,
             max_data=WINDOW,
-            max_stream_data=WINDOW,
+            max_stream_data=self.window,
         )
         self.context = connect(url.hostname, url.port, configuration=configuration, create_protocol=Protocol)
         self.protocol = await self.context.__aenter__()
         return await self.protocol.settings
 
-    async def begin(self, head, end_stream):
+    def ask(self, head, end_stream):
+        """Sends a request's head; gives its stream's number."""
         number = self.protocol._quic.get_next_available_stream_id()
         self.protocol.streams[number] = Stream()
         encoded = [(name.encode(), value.encode()) for name, value in head]
         self.protocol.http.send_headers(number, encoded, end_stream)
         self.protocol.transmit()
+        return number
+
+    def stream(self, number):
+        return self.protocol.streams[number]
+
+    async def begin(self, head, end_stream):
+        number = self.ask(head, end_stream)
         return number, await self.protocol.streams[number].answer
 
     async def open(self, head):
@@ -93,6 +108,10 @@ class Http3Tunnel:
         head = [(":method", "GET"), (":scheme", "https"), (":authority", self.authority), (":path", path)]
         _, (status, _) = await self.begin(head, True)
         return status
+
+    @property
+    def is_lost(self):
+        return self.protocol.is_lost
 
     @property
     def ending(self):
@@ -107,21 +126,40 @@ class Http3Tunnel:
             pieces.append(piece)
         return b"".join(pieces)
 
-    @property
-    def waiting(self):
-        """Bytes of the tunnel that the peer has not acknowledged."""
-        sender = self.protocol._quic._streams[self.tunnel].sender
+    def waiting(self, number):
+        """Bytes of a stream that the peer has not acknowledged."""
+        if self.protocol.streams[number].ending:
+            raise ConnectionError("the stream is over")
+        sender = self.protocol._quic._streams[number].sender
         return sender._buffer_stop - sender._buffer_start
 
-    async def write(self, data):
+    async def write(self, data, stream=None):
+        number = self.tunnel if stream is None else stream
         for start in range(0, len(data), STEP):
-            while self.waiting > MOST_WAITING:
+            while self.waiting(number) > MOST_WAITING:
                 await asyncio.sleep(0.005)
-            self.protocol.http.send_data(self.tunnel, bytes(data[start : start + STEP]), False)
+            self.protocol.http.send_data(number, bytes(data[start : start + STEP]), False)
             self.protocol.transmit()
 
     async def leave(self):
         self.protocol.close()
+        self.protocol.transmit()
+
+    async def crumble(self, count, number):
+        """As many DATA frames of one byte (RFC 9114 section 7.2.1)."""
+        self.protocol._quic.send_stream_data(number, b"\0\1a" * count)
+        self.protocol.transmit()
+        while self.waiting(number):
+            await asyncio.sleep(0.005)
+
+    def stop_reading(self, number):
+        """The stream's window stays where it is: aioquic would move it as bytes come."""
+        self.protocol._quic._streams[number].max_stream_data_local_sent = 1 << 60
+        self.protocol._quic._streams[number].max_stream_data_local = 1 << 60
+
+    def reset(self, number):
+        self.protocol._quic.reset_stream(number, REQUEST_CANCELLED)
+        self.protocol.streams[number].finish("reset by us")
         self.protocol.transmit()
 
     async def end(self, how):

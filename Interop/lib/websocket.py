@@ -19,11 +19,13 @@ WAIT = 25
 class Client:
     """The process, and what it tells; commands are methods that give what came of them."""
 
+    program = "websocket.py"
+
     def __init__(self, world, protocol, url, **options):
         interpreter = world.fetched("fetch-python-clients", "venv/bin/python")
         options["http"] = protocol.version
         self.process = subprocess.Popen(
-            [interpreter, f"{HERE}/clients/websocket.py", url, json.dumps(options)],
+            [interpreter, f"{HERE}/clients/{self.program}", url, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,6 +1,5 @@
 """WebSockets of peers that send what nobody could want: bombs, crumbs, floods, and lengths that nothing follows."""
 
-import functools
 import time
 
 from lib.attack import BINARY, CONTINUATION, PING, PONG, attack, bomb, frame
@@ -18,16 +17,15 @@ FOR_EVER = 5_000_000
 # Bombs
 
 
-@functools.cache
-def large_bomb(full):
-    return bomb(1024 * MIB if full else 64 * MIB)
+def large_bomb(attacker):
+    return bomb(1024 * MIB if attacker.world.full else 64 * MIB)
 
 
 @attack("bomb", *SMALL)
 def one_frame(attacker):
     """A thousand times its size, in one frame: found out while it inflates."""
     attacker.open("bomb", "/ws/echo", deflate=True)
-    attacker.pour("bomb", frame(BINARY, large_bomb(attacker.world.full), compressed=True))
+    attacker.pour("bomb", frame(BINARY, large_bomb(attacker), compressed=True))
     attacker.refused("bomb", "/ws/echo", 1009, "message too big")
 
 
@@ -55,7 +53,7 @@ def unread_bombs(attacker):
 def bombs_in_pieces(attacker):
     """The application has had some of the message when it turns out to be too long."""
     attacker.open("bomb", "/ws/fragments", deflate=True)
-    attacker.pour("bomb", frame(BINARY, large_bomb(attacker.world.full), compressed=True))
+    attacker.pour("bomb", frame(BINARY, large_bomb(attacker), compressed=True))
     attacker.refused("bomb", "/ws/fragments", 1009, "message too big")
 
 
@@ -79,7 +77,7 @@ def compressed_nothing(attacker):
     attacker.open("it", "/ws/echo", deflate=True)
     empty = bytes.fromhex("000000ffff") * 10_000
     attacker.pour("it", frame(BINARY, empty, final=False, compressed=True))
-    attacker.pour("it", frame(CONTINUATION, empty, final=False), 20_000 if attacker.world.full else 200)
+    attacker.pour("it", frame(CONTINUATION, empty, final=False), 1000 if attacker.world.full else 200)
 
 
 # Crumbs
@@ -138,18 +136,13 @@ def many_unread(attacker):
         attacker.pour(f"it-{number}", frame(BINARY, bytes(50_000)), 20, patience=0.1)
 
 
-@attack("data-frames-of-one-byte", protocols=MULTIPLEXED)
+@attack("data-frames-of-one-byte", protocols=MULTIPLEXED, growth=24 * MIB)
 def data_frames(attacker):
     """What waits for its reader costs little more than its bytes, however small the pieces are in which it comes."""
-    for path in ("/ws/never-reads", "/ws/never-accepts"):
-        for number in range(2):
-            of = f"{path}-{number}"
-            hidden = "never-accepts" in path
-            if hidden:
-                attacker.do("open_many", of=of, path=path, count=1, answered=False)
-            else:
-                attacker.open(f"{of}-0", path)
-            attacker.do("crumble", of=f"{of}-0", count=60_000)
+    attacker.open("accepted-0", "/ws/never-reads")
+    attacker.do("open_many", of="undecided", path=attacker.path("/ws/never-accepts"), count=1, answered=False)
+    for of in ("accepted-0", "undecided-0"):
+        attacker.do("crumble", of=of, hex=frame(BINARY), times=20_000)
 
 
 # Control frames

@@ -152,11 +152,11 @@ for each in EVERY:
     state_undecided(each)
 
 
-@attack("undecided-by-the-thousand", protocols=[H1, H1_TLS], growth=200 * MIB, full_only=True)
+@attack("undecided-by-the-thousand", protocols=[H1], growth=100 * MIB, neighbour=False, full_only=True)
 def thousands(attacker):
     before = attacker.server.memory()[0]
     attacker.do("open_many", of="it", path="/ws/never-accepts", count=3000, answered=False)
-    time.sleep(1)
+    same(attacker.do("get", path="/disconnects")["status"], 200, "the answer beside")
     each = (attacker.server.memory()[0] - before) / 3000
     attacker.do("leave", of="it")
     return f"{each / 1024:.0f} KiB each"

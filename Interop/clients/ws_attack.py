@@ -171,9 +171,9 @@ class Attack:
         poured = len(unit) * times - left
         return {"poured": poured, "stalled": stalled, "seconds": time.monotonic() - began}
 
-    async def crumble(self, of, count):
-        """HTTP/2 and HTTP/3: so many bytes, each in a DATA frame of its own."""
-        await self.client.tunnel.crumble(count, self.peers[of].line.number)
+    async def crumble(self, of, hex, times):
+        """HTTP/2 and HTTP/3: each byte in a DATA frame of its own."""
+        await self.client.tunnel.crumble(bytes.fromhex(hex) * times, self.peers[of].line.number)
         return {}
 
     async def get(self, path):

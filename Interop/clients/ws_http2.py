@@ -157,9 +157,10 @@ class Http2Tunnel:
     async def leave(self):
         self.writer.close()
 
-    async def crumble(self, count, number):
-        """As many DATA frames of one byte, past the package's own account of the windows."""
-        self.writer.write((b"\0\0\1\0\0" + number.to_bytes(4, "big") + b"a") * count)
+    async def crumble(self, data, number):
+        """In DATA frames of one byte, past the package's own account of the windows."""
+        head = b"\0\0\1\0\0" + number.to_bytes(4, "big")
+        self.writer.write(b"".join(head + data[at : at + 1] for at in range(len(data))))
         await self.writer.drain()
 
     def stop_reading(self, number):

@@ -145,9 +145,9 @@ class Http3Tunnel:
         self.protocol.close()
         self.protocol.transmit()
 
-    async def crumble(self, count, number):
-        """As many DATA frames of one byte (RFC 9114 section 7.2.1)."""
-        self.protocol._quic.send_stream_data(number, b"\0\1a" * count)
+    async def crumble(self, data, number):
+        """In DATA frames of one byte (RFC 9114 section 7.2.1)."""
+        self.protocol._quic.send_stream_data(number, b"".join(b"\0\1" + data[at : at + 1] for at in range(len(data))))
         self.protocol.transmit()
         while self.waiting(number):
             await asyncio.sleep(0.005)

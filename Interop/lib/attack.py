@@ -1,6 +1,7 @@
-"""Attacks on WebSockets: the same at once over every version of HTTP, against one server, beside neighbours who see none of it."""
+"""Attacks on WebSockets: the same at once over every version of HTTP, against one server, beside neighbours who see nothing."""
 
 import contextlib
+import functools
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -30,10 +31,16 @@ def frame(opcode, payload=b"", final=True, compressed=False, announced=None):
 
 def bomb(size):
     """The payload of a compressed message of that many zeros: a thousandth of it."""
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    pieces = [compressor.compress(bytes(min(MIB, size - start))) for start in range(0, size, MIB)]
+    whole, rest = divmod(size, MIB)
     # RFC 7692 section 7.2.1: without the end of the flush.
-    return (b"".join(pieces) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return (flushed(MIB) * whole + flushed(rest))[:-4]
+
+
+@functools.cache
+def flushed(size):
+    """Zeros, compressed up to a byte of its own, so that anything may stand behind it."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return compressor.compress(bytes(size)) + compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
 class Attacker(Client):

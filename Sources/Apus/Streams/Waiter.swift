@@ -40,6 +40,12 @@ final class SendWaiter: @unchecked Sendable {
 
 /// Body pieces in order. Bounded by the stream's window, which only opens as they are taken.
 struct BodyQueue {
+    /// Pieces that wait as they came, each with the buffer that it is a slice of; of more, the small ones are copied
+    /// together.
+    static let maxUnjoined = 16
+    /// The largest piece that is made so.
+    static let maxJoined = 4096
+
     private var pieces: [Bytes] = []
     private var head = 0
 
@@ -52,6 +58,22 @@ struct BodyQueue {
             head = 0
         }
         pieces.append(piece)
+        if pieces.count - head > Self.maxUnjoined { joinLast() }
+    }
+
+    /// Joins the last pieces, so that bytes that come one at a time take hardly more memory than others: the peer's window
+    /// counts bytes, not pieces.
+    ///
+    /// A piece only takes in one that is at least half as large: so each byte is copied a few times, not with every piece.
+    private mutating func joinLast() {
+        while pieces.count - head > 1 {
+            let last = pieces[pieces.count - 1]
+            let previous = pieces[pieces.count - 2]
+            let count = previous.count + last.count
+            guard previous.count <= 2 * last.count, count <= Self.maxJoined else { return }
+            pieces.removeLast()
+            pieces[pieces.count - 1] = Bytes(joining: [previous, last], count: count)
+        }
     }
 
     /// Puts back what is left of the piece that was taken last.

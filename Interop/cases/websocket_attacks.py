@@ -9,7 +9,7 @@ from lib.server import MIB
 
 FRAGMENTS = 128 * 1024
 """Frames that a message may have by default."""
-SMALL = ("--ws-max-size", str(MIB))
+SMALL = ("--ws-max-size", str(MIB), "--ws-max-frame-size", str(16 * MIB))
 FOR_EVER = 5_000_000
 """Far more often than anything is taken."""
 

@@ -4,11 +4,6 @@ import ApusHTTP2
 import ApusTestClients
 import Testing
 
-private let webSocket = [
-    (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "https"), (":authority", "example.org"),
-    (":path", "/chat?a=b"),
-]
-
 /// An extended CONNECT that is not served, and the status or the error code that it gets.
 struct RefusedOpening: Sendable, CustomTestStringConvertible {
     enum Answer { case status(String), code(UInt32) }
@@ -23,13 +18,13 @@ struct RefusedOpening: Sendable, CustomTestStringConvertible {
     init(_ name: String, _ field: String, _ value: String?, _ answer: Answer) {
         self.name = name
         self.answer = answer
-        fields = webSocket.compactMap { $0.0 == field ? value.map { (field, $0) } : $0 }
+        fields = Tunnel.fields.compactMap { $0.0 == field ? value.map { (field, $0) } : $0 }
     }
 
     init(_ name: String, more: (String, String), _ answer: Answer) {
         self.name = name
         self.answer = answer
-        fields = webSocket + [more]
+        fields = Tunnel.fields + [more]
     }
 }
 
@@ -49,36 +44,10 @@ private let refused = [
 ]
 
 @Suite struct TunnelTests {
-    private static var accept: ResponseEvent {
-        .head(ResponseHead(status: 200, headers: [:], opensTunnel: true))
-    }
-
-    /// A connection that serves WebSockets; opened, where its peer has not reset them before.
-    private func serving(_ limits: Limits = Limits(), window: UInt32? = nil) -> Harness {
-        let harness = Harness(limits: limits, window: window, webSockets: true)
-        harness.run()
-        return harness
-    }
-
-    /// Asks for a WebSocket.
-    private func ask(_ harness: Harness, _ fields: [(String, String)] = webSocket, ends: Bool = false) -> Int32 {
-        let id = harness.client.request(fields: fields, body: ends ? nil : [], ends: ends)
-        harness.run()
-        return id
-    }
-
-    /// Asks for a WebSocket, and accepts it.
-    private func open(_ harness: Harness) -> Int32 {
-        let id = ask(harness)
-        harness.send(Self.accept, on: id)
-        harness.run()
-        return id
-    }
-
     // MARK: - Openings
 
     @Test func `extended CONNECT is announced where WebSockets are served`() {
-        #expect(serving().client.settings[8] == 1)
+        #expect(Tunnel.serving().client.settings[8] == 1)
         let harness = Harness()
         harness.run()
         #expect(harness.client.settings[8] == nil)
@@ -86,9 +55,9 @@ private let refused = [
 
     @Test(arguments: ["websocket", "WebSocket"])
     func `a CONNECT for a WebSocket is told as one`(name: String) throws {
-        let harness = serving()
-        let fields = webSocket.map { $0.0 == ":protocol" ? ($0.0, name) : $0 }
-        let id = ask(harness, fields + [("sec-websocket-version", "13"), ("expect", "100-continue")])
+        let harness = Tunnel.serving()
+        let fields = Tunnel.fields.map { $0.0 == ":protocol" ? ($0.0, name) : $0 }
+        let id = Tunnel.ask(harness, fields + [("sec-websocket-version", "13"), ("expect", "100-continue")])
         let head = try #require(harness.requests.first)
         #expect(head.isWebSocket)
         #expect(head.method == "CONNECT")
@@ -104,7 +73,7 @@ private let refused = [
     }
 
     @Test func `other requests are none`() {
-        let harness = serving()
+        let harness = Tunnel.serving()
         harness.application = Applications.hello
         let id = harness.client.request()
         harness.run()
@@ -114,9 +83,9 @@ private let refused = [
 
     @Test(arguments: refused)
     func `an opening that cannot be served ends its own stream`(_ opening: RefusedOpening) {
-        let harness = serving()
+        let harness = Tunnel.serving()
         harness.application = Applications.hello
-        let id = ask(harness, opening.fields)
+        let id = Tunnel.ask(harness, opening.fields)
         switch opening.answer {
         case .status(let status): #expect(harness.client[id].status == status)
         case .code(let code): #expect(harness.client[id].resetCode == code)
@@ -131,7 +100,7 @@ private let refused = [
     @Test(arguments: [true, false])
     func `a plain CONNECT is not served`(webSockets: Bool) {
         let harness = Harness(webSockets: webSockets)
-        let id = ask(harness, [(":method", "CONNECT"), (":authority", "example.org:443")])
+        let id = Tunnel.ask(harness, [(":method", "CONNECT"), (":authority", "example.org:443")])
         #expect(harness.client[id].status == "501")
         #expect(harness.requests.isEmpty)
     }
@@ -139,7 +108,7 @@ private let refused = [
     @Test func `where WebSockets are not served, an extended CONNECT is malformed`() {
         let harness = Harness()
         harness.application = Applications.hello
-        let id = ask(harness)
+        let id = Tunnel.ask(harness)
         #expect(harness.client[id].resetCode == 1)
         let next = harness.client.request()
         harness.run()
@@ -148,8 +117,8 @@ private let refused = [
     }
 
     @Test func `an acceptance is a 200 without a length that ends nothing`() {
-        let harness = serving()
-        let id = ask(harness)
+        let harness = Tunnel.serving()
+        let id = Tunnel.ask(harness)
         let headers: Headers = ["sec-websocket-protocol": "chat", "content-length": "5"]
         harness.send(.informational(status: 101, [:]), on: id)
         harness.send(
@@ -165,8 +134,8 @@ private let refused = [
     }
 
     @Test func `a denial is an ordinary response`() {
-        let harness = serving()
-        let id = ask(harness)
+        let harness = Tunnel.serving()
+        let id = Tunnel.ask(harness)
         harness.client.send([1, 2, 3], on: id)
         harness.respond(id, status: 403)
         harness.run()
@@ -181,12 +150,12 @@ private let refused = [
     // MARK: - Bytes
 
     @Test func `bytes pass both ways, those before the acceptance too`() {
-        let harness = serving()
-        let id = ask(harness)
+        let harness = Tunnel.serving()
+        let id = Tunnel.ask(harness)
         harness.client.send(Array("early".utf8), on: id)
         harness.run()
         #expect(harness.body(of: id) == Array("early".utf8))
-        harness.send(Self.accept, on: id)
+        harness.send(Tunnel.accept, on: id)
         harness.send(.body("hello", end: false), on: id)
         harness.client.send(Array(", late".utf8), on: id)
         harness.run()
@@ -201,13 +170,13 @@ private let refused = [
 
     @Test func `input may be cut anywhere`() {
         let bytes =
-            Wire.preface + Wire.headers(1, webSocket, ends: false) + Wire.data(1, pattern(50))
+            Wire.preface + Wire.headers(1, Tunnel.fields, ends: false) + Wire.data(1, pattern(50))
             + Wire.get(3) + Wire.data(1, pattern(20)) + Wire.data(1, [], ends: true)
         for cut in 0...bytes.count {
             let harness = Harness(webSockets: true)
             harness.application = { harness, event in
                 if case .request(let id, let head) = event, head.isWebSocket {
-                    harness.server.send(Self.accept, on: id)
+                    harness.server.send(Tunnel.accept, on: id)
                 } else if case .request(let id, _) = event {
                     harness.respond(Int32(id.rawValue))
                 } else if case .body(let id, let bytes) = event {
@@ -233,8 +202,8 @@ private let refused = [
     func `the peer's window closes at what the application leaves, and its neighbour's does not`(accepted: Bool) {
         var limits = Limits()
         limits.streamReceiveWindow = 70_000
-        let harness = serving(limits)
-        let id = accepted ? open(harness) : ask(harness)
+        let harness = Tunnel.serving(limits)
+        let id = accepted ? Tunnel.open(harness) : Tunnel.ask(harness)
         harness.client.send(pattern(200_000), on: id)
         harness.run()
         #expect(isPattern(harness.body(of: id), 70_000))
@@ -245,7 +214,7 @@ private let refused = [
         #expect(isPattern(harness.body(of: neighbour), 50_000))
         #expect(harness.ended(neighbour))
 
-        if !accepted { harness.send(Self.accept, on: id) }
+        if !accepted { harness.send(Tunnel.accept, on: id) }
         while harness.body(of: id).count < 200_000 {
             let before = harness.body(of: id).count
             harness.server.consumed(60_000, on: id)
@@ -259,8 +228,8 @@ private let refused = [
         var limits = Limits()
         limits.streamSendHighWater = 3000
         limits.streamSendLowWater = 1000
-        let harness = serving(limits, window: 2000)
-        let id = open(harness)
+        let harness = Tunnel.serving(limits, window: 2000)
+        let id = Tunnel.open(harness)
         harness.send(.body(Bytes(pattern(6000)), end: false), on: id)
         harness.run()
         #expect(harness.client[id].body.count == 2000)
@@ -275,8 +244,8 @@ private let refused = [
     }
 
     @Test func `a busy WebSocket takes turns with its neighbours`() throws {
-        let harness = serving()
-        let id = open(harness)
+        let harness = Tunnel.serving()
+        let id = Tunnel.open(harness)
         // More than one call writes, and the older stream.
         harness.send(.body(Bytes(pattern(2_000_000)), end: false), on: id)
         let neighbour = harness.client.request()
@@ -298,7 +267,7 @@ private let refused = [
         harness.feed(
             Wire.preface + Wire.headers(1, fields, ends: false) + Wire.windowUpdate(1, by: 1 << 20) + Wire.get(3)
         )
-        harness.send(Self.accept, on: 1)
+        harness.send(Tunnel.accept, on: 1)
         // The window of the connection, until nothing is left of it.
         for size in [15_000, 15_000, 15_000, 15_000, 5535, 10_000] {
             harness.send(.body(Bytes(pattern(size)), end: false), on: 1)
@@ -317,18 +286,18 @@ private let refused = [
 
     @Test(arguments: [nil, "u=3", "u=7, i", "i"])
     func `a WebSocket that always has a little to say does not keep its neighbours waiting`(priority: String?) {
-        let answer = answer(beside: webSocket + (priority.map { [("priority", $0)] } ?? []))
+        let answer = answer(beside: Tunnel.fields + (priority.map { [("priority", $0)] } ?? []))
         #expect(isPattern(answer, 10_000))
     }
 
     @Test(arguments: ["u=2", "i, u=0"])
     func `a WebSocket is as urgent as its client says`(priority: String) {
-        #expect(answer(beside: webSocket + [("priority", priority)]).isEmpty)
+        #expect(answer(beside: Tunnel.fields + [("priority", priority)]).isEmpty)
     }
 
     @Test func `a WebSocket whose peer takes nothing does not keep its neighbours waiting`() {
-        let harness = serving(window: 1000)
-        let id = open(harness)
+        let harness = Tunnel.serving(window: 1000)
+        let id = Tunnel.open(harness)
         harness.send(.body(Bytes(pattern(100_000)), end: false), on: id)
         harness.application = Applications.hello
         let neighbour = harness.client.request()
@@ -341,203 +310,19 @@ private let refused = [
         var limits = Limits()
         limits.connectionReceiveWindow = 100_000
         limits.streamReceiveWindow = 80_000
-        let harness = serving(limits)
-        let unread = (0..<5).map { _ in ask(harness) }
+        let harness = Tunnel.serving(limits)
+        let unread = (0..<5).map { _ in Tunnel.ask(harness) }
         for id in unread {
             harness.client.send(pattern(30_000), on: id)
             harness.run()
-            harness.send(Self.accept, on: id)
+            harness.send(Tunnel.accept, on: id)
             harness.client.send(pattern(50_000), on: id)
             harness.run()
         }
-        let neighbour = open(harness)
+        let neighbour = Tunnel.open(harness)
         harness.client.send(Array("heard".utf8), on: neighbour)
         harness.run()
         #expect(harness.body(of: neighbour) == Array("heard".utf8))
         for id in unread { #expect(harness.body(of: id).count == 80_000) }
-    }
-
-    // MARK: - Ends
-
-    @Test func `the peer's end leaves ours open`() {
-        let harness = serving()
-        let id = open(harness)
-        harness.client.send([1], on: id, ends: true)
-        harness.run()
-        #expect(harness.body(of: id) == [1])
-        #expect(harness.ended(id))
-        harness.send(.body("more", end: false), on: id)
-        harness.run()
-        harness.send(.body("", end: true), on: id)
-        harness.run()
-        #expect(harness.client[id].body == Array("more".utf8))
-        #expect(harness.client[id].isComplete)
-        #expect(harness.client[id].resetCode == nil)
-        #expect(harness.resets(of: id).isEmpty)
-    }
-
-    @Test func `our end leaves the peer's open`() {
-        let harness = serving()
-        let id = open(harness)
-        harness.send(.body("bye", end: true), on: id)
-        harness.run()
-        #expect(harness.client[id].body == Array("bye".utf8))
-        #expect(harness.client[id].isComplete)
-        // RFC 9113 §8.1 tells other peers here that the rest is not needed.
-        #expect(harness.client[id].resetCode == nil)
-        harness.client.send([1, 2], on: id)
-        harness.run()
-        #expect(!harness.ended(id))
-        harness.client.send([3], on: id, ends: true)
-        harness.run()
-        #expect(harness.ended(id))
-        #expect(harness.body(of: id).isEmpty)
-        #expect(harness.client[id].resetCode == nil)
-        #expect(harness.resets(of: id).isEmpty)
-    }
-
-    @Test(arguments: [10, 100_000])
-    func `a peer that does not end its side is reset when its time is up`(size: Int) {
-        let harness = serving(window: 1000)
-        let id = open(harness)
-        harness.send(.body(Bytes(pattern(size)), end: true), on: id)
-        harness.run()
-        #expect(harness.client[id].isComplete == (size < 1000))
-        harness.send(.reset(.cancelled), on: id)
-        harness.run()
-        #expect(harness.client[id].resetCode == 8)
-        #expect(harness.resets(of: id).isEmpty)
-        #expect(harness.server.bufferedOutput(on: StreamID(UInt64(id))) == 0)
-    }
-
-    @Test func `a reset of ours is a CANCEL`() {
-        let harness = serving()
-        let id = open(harness)
-        harness.send(.body("a", end: false), on: id)
-        harness.send(.reset(.cancelled), on: id)
-        harness.run()
-        // RFC 8441 §5: what a reset is to a TCP connection.
-        #expect(harness.client[id].resetCode == 8)
-        #expect(harness.resets(of: id).isEmpty)
-        #expect(harness.server.connectionError == nil)
-    }
-
-    @Test(arguments: [true, false])
-    func `a reset of the peer's is told behind its last bytes`(weEnded: Bool) {
-        let harness = Harness(webSockets: true)
-        harness.feed(Wire.preface + Wire.headers(1, webSocket, ends: false))
-        harness.send(Self.accept, on: 1)
-        if weEnded { harness.send(.body("bye", end: true), on: 1) }
-        _ = harness.output()
-        harness.feed(Wire.data(1, [1, 2, 3]) + Wire.reset(1))
-        #expect(harness.body(of: 1) == (weEnded ? [] : [1, 2, 3]))
-        #expect(harness.resets(of: 1) == [.cancelled])
-        #expect(!harness.ended(1))
-    }
-
-    @Test func `a peer may end its side with its request`() {
-        let harness = serving()
-        let id = ask(harness, ends: true)
-        #expect(harness.requests.map(\.hasBody) == [true])
-        #expect(harness.ended(id))
-        harness.send(Self.accept, on: id)
-        harness.send(.body("hello", end: true), on: id)
-        harness.run()
-        #expect(harness.client[id].body == Array("hello".utf8))
-        #expect(harness.client[id].isComplete)
-        #expect(harness.client[id].resetCode == nil)
-        #expect(harness.resets(of: id).isEmpty)
-    }
-
-    @Test func `a WebSocket keeps its place until its handler has ended`() {
-        var limits = Limits()
-        limits.maxConcurrentStreams = 2
-        let harness = serving(limits)
-        var ids: [Int32] = []
-        for _ in 0..<2 {
-            let id = open(harness)
-            harness.client.send([1], on: id, ends: true)
-            harness.send(.body("bye", end: true), on: id)
-            harness.run()
-            #expect(harness.client[id].isComplete)
-            ids.append(id)
-        }
-        let refused = ask(harness)
-        #expect(harness.client[refused].resetCode == 7)
-        #expect(harness.requests.count == 2)
-        for id in ids { harness.server.applicationEnded(on: StreamID(UInt64(id))) }
-        _ = ask(harness)
-        #expect(harness.requests.count == 3)
-    }
-
-    @Test func `fields have no place in a tunnel`() {
-        let harness = serving()
-        let id = open(harness)
-        harness.client.sendTrailers([("x", "y")], on: id)
-        harness.run()
-        #expect(harness.client[id].resetCode == 1)
-        #expect(harness.resets(of: id) == [.malformed])
-        #expect(!harness.ended(id))
-    }
-
-    @Test func `the end of the connection is told`() {
-        let harness = serving()
-        let id = open(harness)
-        harness.server.receiveEnd(now: harness.now)
-        harness.drain()
-        #expect(harness.resets(of: id) == [.connectionLost])
-    }
-
-    // MARK: - Time
-
-    @Test func `a silent WebSocket is waited for`() {
-        let harness = serving()
-        let id = open(harness)
-        for _ in 0..<10 {
-            harness.advance(seconds: 1000)
-            harness.run()
-        }
-        harness.client.send([1], on: id)
-        harness.send(.body("a", end: false), on: id)
-        harness.run()
-        #expect(harness.body(of: id) == [1])
-        #expect(harness.client[id].body == [0x61])
-        #expect(harness.client.goaways.isEmpty)
-        #expect(harness.resets(of: id).isEmpty)
-    }
-
-    @Test func `a WebSocket whose peer takes nothing for too long is reset`() {
-        let harness = serving(window: 1000)
-        let id = open(harness)
-        harness.send(.body(Bytes(pattern(2000)), end: false), on: id)
-        harness.run()
-        for _ in 0..<3 {
-            harness.advance(seconds: 60)
-            harness.run()
-        }
-        #expect(harness.client[id].resetCode == 8)
-        #expect(harness.resets(of: id) == [.cancelled])
-    }
-
-    @Test func `a shutdown waits for a WebSocket's end`() {
-        let harness = serving()
-        let id = open(harness)
-        harness.server.shutdown(now: harness.now)
-        harness.run()
-        harness.advance(seconds: 2)
-        harness.run()
-        #expect(harness.client.goaways.count == 2)
-        #expect(harness.server.disposition == .open)
-        harness.client.send([1], on: id)
-        harness.run()
-        #expect(harness.body(of: id) == [1])
-        harness.send(.body("bye", end: true), on: id)
-        harness.run()
-        #expect(harness.client[id].isComplete)
-        #expect(harness.server.disposition == .open)
-        harness.client.send([], on: id, ends: true)
-        harness.run()
-        #expect(harness.ended(id))
-        #expect(harness.server.disposition == .close)
     }
 }

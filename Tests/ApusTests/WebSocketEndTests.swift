@@ -265,20 +265,20 @@ struct WebSocketEndTests {
 
     @Test func `a peer that reads slowly gets all of what was sent before the close`() async throws {
         let size = 2_000_000
+        let reads = Gate()
         try await withServer(
             { $0.webSocket.closeTimeout = 2 },
             application: { _, receive, send in
                 _ = try await receive()
                 try await send(.webSocketAccept())
+                await reads.wait()
                 try await send(.webSocketSend(.binary(filler(size))))
             }
         ) { fixture in
             let client = try await fixture.webSocket(receiveBuffer: 16 * 1024)
             // Longer than closeTimeout in all, but never silent for that long.
-            for _ in 0..<40 {
-                #expect(try await client.raw.take(size / 40).count == size / 40)
-                try await Task.sleep(for: .milliseconds(100))
-            }
+            let taken = try await client.raw.takeSlowly(size, atOnce: size / 40, pause: 100) { reads.open() }
+            #expect(taken == size)
         }
     }
 

@@ -100,6 +100,29 @@ final class RawClient: Sendable {
 
     // MARK: Input
 
+    /// Reads `count` bytes with a pause of so many milliseconds before each part of them; returns how many came.
+    ///
+    /// All on one thread, which says when it begins: however busy the other tests are, it pauses no longer.
+    func takeSlowly(
+        _ count: Int,
+        atOnce: Int,
+        pause: UInt32,
+        whenReady: @escaping @Sendable () -> Void
+    ) async throws -> Int {
+        try await onThread { [descriptor] in
+            whenReady()
+            var part = [UInt8](repeating: 0, count: atOnce)
+            var taken = 0
+            while taken < count {
+                usleep(1000 * pause)
+                let received = recv(descriptor, &part, min(atOnce, count - taken), Int32(MSG_WAITALL))
+                guard received > 0 else { break }
+                taken += received
+            }
+            return taken
+        }
+    }
+
     /// Reads one response, interim ones included.
     func response(isHead: Bool = false) async throws -> RawResponse {
         var response = RawResponse(head: try await take(through: "\r\n\r\n"))

@@ -23,27 +23,30 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         case failed
     }
 
+    // What is touched with each event is read and written in single steps, which cannot overlap: the dynamic checks of
+    // exclusivity are off.
+
     let id: StreamID
     let scope: HTTPScope
     let worker: Worker
     /// What the application and the client say on a WebSocket; nil on HTTP. Set once, by `init`.
-    private(set) var webSocket: WebSocketExchange?
+    @exclusivity(unchecked) private(set) var webSocket: WebSocketExchange?
     /// The connection's driver, until the application has ended, and its WebSocket where there is one.
-    private(set) var driver: ConnectionDriver?
+    @exclusivity(unchecked) private(set) var driver: ConnectionDriver?
     /// Whether the client has left: nothing more comes, and nothing can be sent.
-    private(set) var clientGone = false
+    @exclusivity(unchecked) private(set) var clientGone = false
 
     // MARK: The request's side
 
     /// Body pieces that wait for the application; bounded by the stream's window.
-    var waitingBody = BodyQueue()
+    @exclusivity(unchecked) var waitingBody = BodyQueue()
     /// Whether the request is complete, with its trailers.
     var requestEnded: Bool
     var requestTrailers: Headers?
     /// Whether the application has been told that the request is complete.
     var endDelivered = false
     /// The application's `receive` that waits, at most one.
-    var receiver: Waiter<ReceiveEvent>?
+    @exclusivity(unchecked) var receiver: Waiter<ReceiveEvent>?
     /// Whether a 100 is still owed (RFC 9110 §10.1.1).
     var owesContinue: Bool
 
@@ -64,14 +67,14 @@ final class RequestStream: EventChannel, @unchecked Sendable {
     var announcedTrailers = false
     var sendsTrailers = false
     /// Sends that wait for the client, in the order of their arrival.
-    var senders: [SendWaiter] = []
+    @exclusivity(unchecked) var senders: [SendWaiter] = []
     /// The file that is being read into the response.
     var file: FileReader?
 
     // MARK: For the log
 
     var status = 0
-    var sentBytes = 0
+    @exclusivity(unchecked) var sentBytes = 0
     let startedAt: Instant
     private var logged = false
 

@@ -66,7 +66,7 @@ extension WebSocketExchange {
         case .connecting:
             stream.waitingBody.append(piece)
         case .open, .ending:
-            stream.waitingBody.append(piece)
+            take(piece)
             advance()
         case .denied:
             // Held back while the answer is under way, as a body that nobody reads; nobody will read it afterwards.
@@ -74,6 +74,17 @@ extension WebSocketExchange {
         case .over:
             stream.driver?.consumed(piece.count, on: stream.id)
         }
+    }
+
+    /// Gives the framing what has come; what it does not want yet waits, as does what came before.
+    private func take(_ piece: Bytes) {
+        guard stream.waitingBody.isEmpty, let connection, connection.wantsInput else {
+            stream.waitingBody.append(piece)
+            return
+        }
+        let used = piece.withUnsafeBytes { connection.receive($0, now: now) }
+        owedCredit += used
+        if used < piece.count { stream.waitingBody.append(piece.dropFirst(used)) }
     }
 
     /// The peer has ended its side of the stream.
@@ -90,7 +101,9 @@ extension WebSocketExchange {
 
     /// Gives the framing what it wants of the bytes that wait, and the application what it waits for.
     func readInput(_ connection: WebSocketConnection) {
+        let stream = stream
         deliverNext(connection)
+        guard inputHasEnded || !stream.waitingBody.isEmpty else { return }
         while connection.wantsInput, let piece = stream.waitingBody.popFirst() {
             let used = piece.withUnsafeBytes { connection.receive($0, now: now) }
             owedCredit += used
@@ -118,6 +131,7 @@ extension WebSocketExchange {
     /// Opens the peer's window for what was taken: by the application, or by it as it waits for the rest of a message, or
     /// by nobody, because it was a control frame or came behind our Close.
     func giveCredit(_ connection: WebSocketConnection) {
+        guard owedCredit > 0 else { return }
         let held = connection.isOpen && !connection.isAwaited ? connection.heldBytes : 0
         guard owedCredit > held else { return }
         stream.driver?.consumed(owedCredit - held, on: stream.id)

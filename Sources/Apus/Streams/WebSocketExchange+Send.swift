@@ -96,7 +96,7 @@ extension WebSocketExchange {
         }
         unfinished = more ? kind : nil
         connection.send(message, more: more, now: now)
-        advance()
+        writeOutput(connection)
     }
 
     private func close(_ code: WebSocketCloseCode, _ reason: String) throws {
@@ -125,23 +125,21 @@ extension WebSocketExchange {
     /// Hands over what the framing has to say, as long as the client takes it: what waits in the framing, such as pongs,
     /// is bounded there.
     func writeOutput(_ connection: WebSocketConnection) {
-        guard phase == .open, let driver = stream.driver else { return }
+        let stream = stream
+        let disposition = connection.disposition
+        guard phase == .open, connection.hasOutput || disposition != .open, let driver = stream.driver else { return }
         let highWater = stream.worker.configuration.limits.streamSendHighWater
-        var isSaid = false
-        while !isSaid, driver.bufferedOutput(on: stream.id) <= highWater {
-            if let piece = connection.nextOutput() {
-                stream.sentBytes += piece.count
-                driver.send(.body(piece, end: false), on: stream.id)
-            } else {
-                isSaid = true
-            }
+        while connection.hasOutput, driver.bufferedOutput(on: stream.id) <= highWater {
+            guard let piece = connection.nextOutput() else { break }
+            stream.sentBytes += piece.count
+            driver.send(.body(piece, end: false), on: stream.id)
         }
-        switch connection.disposition {
+        switch disposition {
         case .open:
             return
         case .close:
             tellFault(connection)
-            endOutput(driver, isSaid: isSaid)
+            endOutput(driver, isSaid: !connection.hasOutput)
         case .abort:
             tellFault(connection)
             driver.send(.reset(.cancelled), on: stream.id)

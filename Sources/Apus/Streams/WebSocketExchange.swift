@@ -29,14 +29,20 @@ final class WebSocketExchange {
         case over
     }
 
-    /// Whose part this is, and who keeps it alive.
-    unowned let stream: RequestStream
-    var phase = Phase.connecting
+    // What is touched with each message is read and written in single steps, which cannot overlap: the dynamic checks of
+    // exclusivity are off.
+
+    /// Whose part this is. Unchecked, because it is used with each message: only the stream calls this object, and is alive
+    /// as long as it does; the timer's call keeps it alive itself.
+    unowned(unsafe) let stream: RequestStream
+    @exclusivity(unchecked) var phase = Phase.connecting
     /// Until the decision.
     var handshake: WebSocketHandshake?
     /// From the acceptance on.
-    var connection: WebSocketConnection?
+    @exclusivity(unchecked) var connection: WebSocketConnection?
     private var timer: LoopTimer?
+    /// What the timer is set to.
+    @exclusivity(unchecked) private var armedFor = Instant.distantFuture
     /// Whether it counts among the worker's WebSockets.
     private var isCounted = false
 
@@ -45,11 +51,11 @@ final class WebSocketExchange {
     /// Whether the application has been told of the opening.
     var hasToldConnect = false
     /// Bytes that the framing has taken, and that still count against the peer's window.
-    var owedCredit = 0
+    @exclusivity(unchecked) var owedCredit = 0
     /// Whether the peer has ended its side, or is lost.
-    var inputHasEnded = false
+    @exclusivity(unchecked) var inputHasEnded = false
     /// What the application is told for ever, once it was told of the end, or as soon as nothing waits for it.
-    var farewell: ReceiveEvent?
+    @exclusivity(unchecked) var farewell: ReceiveEvent?
 
     /// Whether the application has received a message.
     var hasTakenMessage = false
@@ -236,6 +242,8 @@ final class WebSocketExchange {
     private func rearm(_ connection: WebSocketConnection) {
         guard phase != .over else { return }
         let deadline = min(connection.deadline ?? .distantFuture, endDeadline ?? .distantFuture)
+        guard deadline != armedFor else { return }
+        armedFor = deadline
         timer?.set(deadline == .distantFuture ? nil : deadline)
     }
 
@@ -259,6 +267,10 @@ final class WebSocketExchange {
 extension WebSocketExchange: TimerHandler {
     func timerFired(now: Instant) {
         guard let connection else { return }
+        armedFor = .distantFuture
+        // The end of a WebSocket may be that of its stream.
+        let stream = stream
+        defer { withExtendedLifetime(stream) {} }
         if let endDeadline, endDeadline <= now {
             stream.driver?.send(.reset(.cancelled), on: stream.id)
             end()

@@ -29,6 +29,11 @@ extension WebSocketConnection {
         }
     }
 
+    /// Whether there is output to be taken.
+    package var hasOutput: Bool {
+        !output.isEmpty || !pongs.isEmpty || pingIsWaiting || outputPayload != nil
+    }
+
     /// The next piece of the output; nil where there is none. Control frames of ours go between the frames of messages.
     package func nextOutput() -> Bytes? {
         if let payload = outputPayload {

@@ -1,4 +1,5 @@
-/// Whether and how a server speaks WebSocket, with every bound that one keeps. Sizes are in bytes, times in seconds.
+/// Whether and how a server speaks WebSocket, with every bound that one keeps. Sizes are in bytes, times in seconds; where
+/// a time may be nil, 0 says the same.
 public struct WebSocketOptions: Sendable, Hashable {
     /// Whether WebSockets are served: by Upgrade on HTTP/1.1, by extended CONNECT on HTTP/2 and HTTP/3.
     public var isEnabled = true

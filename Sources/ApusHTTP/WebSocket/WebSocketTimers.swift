@@ -40,16 +40,21 @@ struct WebSocketTimers {
     private var closeDue = Instant.distantFuture
 
     init(_ options: WebSocketOptions, now: Instant) {
-        pingInterval = options.pingInterval.map { .seconds($0) }
-        pingTimeout = options.pingTimeout.map { .seconds($0) }
-        idleTimeout = options.idleTimeout.map { .seconds($0) }
+        pingInterval = Self.span(options.pingInterval)
+        pingTimeout = Self.span(options.pingTimeout)
+        idleTimeout = Self.span(options.idleTimeout)
         closeTimeout = .seconds(options.closeTimeout)
         lastHeard = now
         lastMessage = now
         lastPing = now
         pingCheck = Self.time(pingInterval, after: now)
         idleCheck = Self.time(idleTimeout, after: now)
-        ageDue = Self.time(options.maxAge.map { .seconds($0) }, after: now)
+        ageDue = Self.time(Self.span(options.maxAge), after: now)
+    }
+
+    /// A time that need not be. One of nothing would be due again at once, for ever: it is none, as on the command line.
+    private static func span(_ seconds: Double?) -> TimeSpan? {
+        seconds.flatMap { $0 > 0 ? .seconds($0) : nil }
     }
 
     private static func time(_ span: TimeSpan?, after start: Instant) -> Instant {

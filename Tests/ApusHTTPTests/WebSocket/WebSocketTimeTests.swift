@@ -169,8 +169,14 @@ import Testing
         #expect(peer.connection.disposition == .open)
     }
 
-    @Test func `without times nothing is waited for`() {
-        let peer = peer { _ in }
+    @Test(arguments: [nil, 0, -1, .nan] as [Double?])
+    func `without times nothing is waited for`(_ none: Double?) {
+        let peer = peer {
+            $0.pingInterval = none
+            $0.pingTimeout = none
+            $0.idleTimeout = none
+            $0.maxAge = none
+        }
         #expect(peer.connection.deadline == nil)
         peer.pass(1e6)
         #expect(peer.connection.disposition == .open)

@@ -81,25 +81,21 @@ package final class MessageDeflater {
     }
 
     private func openStream() -> UnsafeMutablePointer<z_stream>? {
-        if let stream { return stream }
-        let opened = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
-        opened.initialize(to: z_stream())
-        let result = deflateInit2_(
-            opened,
-            Self.level,
-            Z_DEFLATED,
-            Int32(-windowBits),
-            Int32(PerMessageDeflate.memoryLevel),
-            Z_DEFAULT_STRATEGY,
-            ZLIB_VERSION,
-            Int32(MemoryLayout<z_stream>.size)
-        )
-        guard result == Z_OK else {
-            opened.deallocate()
-            return nil
+        if stream == nil {
+            stream = ZlibStream.make {
+                deflateInit2_(
+                    $0,
+                    Self.level,
+                    Z_DEFLATED,
+                    Int32(-windowBits),
+                    Int32(PerMessageDeflate.memoryLevel),
+                    Z_DEFAULT_STRATEGY,
+                    ZLIB_VERSION,
+                    ZlibStream.size
+                )
+            }
         }
-        stream = opened
-        return opened
+        return stream
     }
 
     private func release() {

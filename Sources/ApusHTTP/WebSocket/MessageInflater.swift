@@ -168,16 +168,10 @@ package final class MessageInflater {
     }
 
     private func openStream() -> UnsafeMutablePointer<z_stream>? {
-        if let stream { return stream }
-        let opened = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
-        opened.initialize(to: z_stream())
-        let size = Int32(MemoryLayout<z_stream>.size)
-        guard inflateInit2_(opened, Int32(-windowBits), ZLIB_VERSION, size) == Z_OK else {
-            opened.deallocate()
-            return nil
+        if stream == nil {
+            stream = ZlibStream.make { inflateInit2_($0, Int32(-windowBits), ZLIB_VERSION, ZlibStream.size) }
         }
-        stream = opened
-        return opened
+        return stream
     }
 
     private func release() {

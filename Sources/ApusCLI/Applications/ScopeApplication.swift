@@ -21,41 +21,41 @@ struct ScopeApplication: Application {
 extension JSONValue {
     /// A scope; bytes are read as UTF-8, with what is not UTF-8 replaced.
     init(_ request: HTTPScope) {
-        self = .object([
-            ("type", "http"),
-            ("http_version", .string(request.httpVersion.description)),
-            ("method", .string(request.method)),
-            ("scheme", .string(request.scheme)),
-            ("path", .string(request.path)),
-            ("raw_path", .string(request.rawPath.description)),
-            ("query_string", .string(request.queryString.description)),
-            ("root_path", .string(request.rootPath)),
-            ("headers", .array(request.headers.map { .array([.string($0.name), .string($0.value)]) })),
-            ("client", Self.address(request.client)),
-            ("server", Self.address(request.server)),
-            ("tls", Self.tls(request.tls)),
-            ("extensions", .array(Self.extensionNames(request.extensions).map { .string($0) })),
-            ("state", .array(request.state.names.map { .string($0) })),
-        ])
+        self = .object(
+            [
+                ("type", "http"), ("http_version", .string(request.httpVersion.description)),
+                ("method", .string(request.method)),
+            ] + Self.shared(request) + [
+                ("extensions", .array(Self.extensionNames(request.extensions).map { .string($0) })),
+                ("state", .array(request.state.names.map { .string($0) })),
+            ]
+        )
     }
 
     /// Likewise of a WebSocket.
     init(_ request: WebSocketScope) {
-        self = .object([
-            ("type", "websocket"),
-            ("http_version", .string(request.httpVersion.description)),
+        self = .object(
+            [("type", "websocket"), ("http_version", .string(request.httpVersion.description))]
+                + Self.shared(request) + [
+                    ("subprotocols", .array(request.subprotocols.map { .string($0) })),
+                    ("state", .array(request.state.names.map { .string($0) })),
+                ]
+        )
+    }
+
+    /// What a request and the opening of a WebSocket have in common.
+    private static func shared(_ request: any OpeningScope) -> [(String, JSONValue)] {
+        [
             ("scheme", .string(request.scheme)),
             ("path", .string(request.path)),
             ("raw_path", .string(request.rawPath.description)),
             ("query_string", .string(request.queryString.description)),
             ("root_path", .string(request.rootPath)),
             ("headers", .array(request.headers.map { .array([.string($0.name), .string($0.value)]) })),
-            ("client", Self.address(request.client)),
-            ("server", Self.address(request.server)),
-            ("tls", Self.tls(request.tls)),
-            ("subprotocols", .array(request.subprotocols.map { .string($0) })),
-            ("state", .array(request.state.names.map { .string($0) })),
-        ])
+            ("client", address(request.client)),
+            ("server", address(request.server)),
+            ("tls", tls(request.tls)),
+        ]
     }
 
     /// `[host, port]`, with the path of a unix socket and null for it.
@@ -85,3 +85,19 @@ extension JSONValue {
         return names.filter { extensions.contains($0.0) }.map(\.1)
     }
 }
+
+/// The scopes that begin with a request.
+private protocol OpeningScope {
+    var scheme: String { get }
+    var path: String { get }
+    var rawPath: Bytes { get }
+    var queryString: Bytes { get }
+    var rootPath: String { get }
+    var headers: Headers { get }
+    var client: Address? { get }
+    var server: Address? { get }
+    var tls: TLSInfo? { get }
+}
+
+extension HTTPScope: OpeningScope {}
+extension WebSocketScope: OpeningScope {}

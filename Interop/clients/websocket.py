@@ -11,6 +11,7 @@ import os
 import sys
 from urllib.parse import urlsplit
 
+from ws_answers import told
 from ws_http1 import Http1Client
 from ws_http2 import Http2Tunnel
 from ws_http3 import Http3Tunnel
@@ -99,18 +100,6 @@ async def get(client, what):
 
 
 COMMANDS = {each.__name__: each for each in (send, receive, flood, ping, close, raw, end, ending, get)}
-
-
-def say(answer):
-    print(json.dumps(answer), flush=True)
-
-
-async def told(work, seconds):
-    """Says what came of it; a failure too."""
-    try:
-        say(await asyncio.wait_for(work, seconds))
-    except Exception as error:
-        say({"error": f"{type(error).__name__}: {error}"})
 
 
 async def run(url, options):

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from urllib.parse import urlsplit
 
+from ws_answers import told
 from ws_lines import client_for
 
 BLOCK = 1 << 16
@@ -241,18 +242,6 @@ class Attack:
         status = await self.client.get("/disconnects")
         await self.beside.peer.line.reset()
         return {"echoes": self.beside.echoes, "slowest": self.beside.slowest, "status": status}
-
-
-def say(answer):
-    print(json.dumps(answer), flush=True)
-
-
-async def told(work, seconds):
-    """Says what came of it; a failure too."""
-    try:
-        say(await asyncio.wait_for(work, seconds))
-    except Exception as error:
-        say({"error": f"{type(error).__name__}: {error}"})
 
 
 async def run(url, options):

@@ -8,22 +8,10 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset
 from h2.settings import SettingCodes
 
+from ws_stream import Stream
+
 WINDOW = 1 << 24
 CANCEL = 8
-
-
-class Stream:
-    def __init__(self):
-        self.answer = asyncio.get_running_loop().create_future()
-        self.data = asyncio.Queue()
-        self.ending = None
-        """fin, the code of a reset, or lost."""
-
-    def finish(self, how):
-        self.ending = self.ending or how
-        self.data.put_nowait(None)
-        if not self.answer.done():
-            self.answer.set_exception(ConnectionError(f"the stream ended without an answer: {how}"))
 
 
 class Connection(H2Connection):

@@ -10,25 +10,13 @@ from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, StreamReset
 
+from ws_stream import Stream
+
 WINDOW = 1 << 24
 REQUEST_CANCELLED = 0x10C
 STEP = 1 << 16
 MOST_WAITING = 1 << 20
 """Bytes that may wait for the peer's window before a write waits too."""
-
-
-class Stream:
-    def __init__(self):
-        self.answer = asyncio.get_running_loop().create_future()
-        self.data = asyncio.Queue()
-        self.ending = None
-        """fin, the code of a reset, or lost."""
-
-    def finish(self, how):
-        self.ending = self.ending or how
-        self.data.put_nowait(None)
-        if not self.answer.done():
-            self.answer.set_exception(ConnectionError(f"the stream ended without an answer: {how}"))
 
 
 class Protocol(QuicConnectionProtocol):

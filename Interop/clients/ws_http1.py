@@ -1,6 +1,5 @@
 """A WebSocket on HTTP/1.1, by the package websockets."""
 
-import asyncio
 import ssl
 
 from websockets.asyncio.client import connect

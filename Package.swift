@@ -48,7 +48,7 @@ let package = Package(
         .target(
             name: "ApusCommand",
             dependencies: [
-                "Apus",
+                "Apus", "ApusHTTP", "ApusTransport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),

@@ -161,6 +161,8 @@ struct Binder {
             } catch {
                 throw BindError(bind: bind, reason: error.reason)
             }
+        case .descriptor, .systemd:
+            throw ConfigurationError(option: "--bind", "sockets from elsewhere cannot be used yet: \(bind)")
         case .address(let host, let port):
             let addresses = try resolve(host, port)
             return try open(addresses, for: bind, udp: secure && configuration.protocols.contains(.http3))

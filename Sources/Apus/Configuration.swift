@@ -34,6 +34,16 @@ public struct Configuration: Sendable {
     public var executor: ApplicationExecutor = .loop
     /// The listen queue of each TCP listener.
     public var backlog = 1024
+    /// Loops, each on a thread of its own, among which connections are spread; the application is called on all of them.
+    ///
+    /// For an embedder who wants more than one core in one process; the `apus` command has worker processes instead.
+    public var loops = 1
+    /// The most loops that one process may have.
+    public static let maxLoops = 64
+    /// When clients over QUIC must show that they receive at their address before anything is kept for them.
+    public var quicRetry: QUICRetry = .automatic
+    /// Who may use unix sockets that the server makes.
+    public var unixSocket = UnixSocket()
     /// The bounds of every connection.
     public var limits = Limits()
     /// Whether and how WebSockets are served.
@@ -63,6 +73,30 @@ public struct Configuration: Sendable {
         }
     }
 
+    /// When a client's address is validated by a Retry (RFC 9000 §8.1.2), which costs it a round trip.
+    public enum QUICRetry: String, Sendable, Hashable, CaseIterable {
+        /// Never.
+        case off
+        /// While more clients than usual begin handshakes whose addresses nobody has proved.
+        case automatic = "auto"
+        /// Whenever a client has no token of an earlier connection.
+        case always
+    }
+
+    /// Mode and owner of a unix socket's file; nil leaves what the umask and the process give.
+    public struct UnixSocket: Sendable, Hashable {
+        /// Permission bits, such as `0o660`.
+        public var mode: UInt32?
+        public var owner: UInt32?
+        public var group: UInt32?
+
+        public init(mode: UInt32? = nil, owner: UInt32? = nil, group: UInt32? = nil) {
+            self.mode = mode
+            self.owner = owner
+            self.group = group
+        }
+    }
+
     /// Which threads run the application.
     public enum ApplicationExecutor: Sendable {
         /// The loop's own thread: a request that never waits costs no hop. For applications that do not block.
@@ -76,19 +110,26 @@ public struct Configuration: Sendable {
 public enum Bind: Sendable, Hashable, CustomStringConvertible {
     /// A host name or IP address (without brackets) and a port; port 0 takes a free one, the same for TCP and UDP.
     case address(host: String, port: Int)
-    /// The path of a unix socket.
+    /// The path of a unix socket; one that begins with `@` is a name in the abstract namespace, without a file.
     case unix(path: String)
+    /// A socket that the process has inherited: TCP, unix, or UDP for HTTP/3.
+    case descriptor(Int32)
+    /// The sockets that systemd passes, of one name or (nil) all of them.
+    case systemd(name: String?)
 
     public var description: String {
         switch self {
         case .address(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         case .unix(let path): "unix:\(path)"
+        case .descriptor(let number): "fd:\(number)"
+        case .systemd(let name): name.map { "systemd:\($0)" } ?? "systemd"
         }
     }
 }
 
 extension Bind {
-    /// Reads `HOST:PORT`, `[IPv6]:PORT`, `:PORT` (all addresses), `HOST` (with the default port) or `unix:PATH`.
+    /// Reads `HOST:PORT`, `[IPv6]:PORT`, `:PORT` (all addresses), `HOST` (with the default port), `unix:PATH`, `unix:@NAME`,
+    /// `fd:N`, `systemd` or `systemd:NAME`.
     ///
     /// - Throws: ``ConfigurationError`` that names `option`.
     public init(parsing text: String, defaultPort: Int, option: String) throws(ConfigurationError) {
@@ -101,9 +142,16 @@ extension Bind {
             self = .unix(path: path)
             return
         }
+        if let inherited = try Self.inherited(text, option) {
+            self = inherited
+            return
+        }
         let (host, port) = Self.split(text)
         guard let host else {
-            throw ConfigurationError(option: option, "'\(text)' is not HOST:PORT, [IPv6]:PORT or unix:PATH")
+            throw ConfigurationError(
+                option: option,
+                "'\(text)' is not HOST:PORT, [IPv6]:PORT, unix:PATH, fd:N or systemd"
+            )
         }
         guard let port else {
             self = .address(host: host, port: defaultPort)
@@ -113,6 +161,21 @@ extension Bind {
             throw ConfigurationError(option: option, "'\(port)' is not a port from 0 to 65535")
         }
         self = .address(host: host.isEmpty ? "::" : host, port: number)
+    }
+
+    /// A place that names a socket from elsewhere; nil for any other.
+    private static func inherited(_ text: String, _ option: String) throws(ConfigurationError) -> Bind? {
+        if text == "systemd" { return .systemd(name: nil) }
+        if text.hasPrefix("systemd:") {
+            let name = String(text.dropFirst("systemd:".count))
+            return .systemd(name: name.isEmpty ? nil : name)
+        }
+        guard text.hasPrefix("fd:") else { return nil }
+        let number = text.dropFirst("fd:".count).drop { $0 == "/" }
+        guard let descriptor = Int32(number), descriptor >= 0 else {
+            throw ConfigurationError(option: option, "'\(number)' is not the number of a descriptor")
+        }
+        return .descriptor(descriptor)
     }
 
     /// Splits at the colon before the port; host is nil where brackets or colons do not add up.

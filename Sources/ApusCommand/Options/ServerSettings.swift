@@ -6,6 +6,8 @@ public struct ServerSettings: Sendable {
     public var configuration: Configuration
     /// From which level on is logged.
     public var logLevel: Logger.Level
+    /// Processes: workers, accounts, files.
+    public var supervisor = SupervisorSettings()
 }
 
 extension ServeOptions {

@@ -80,7 +80,7 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     // MARK: Time
 
-    private static func readClock() -> Instant {
+    static func readClock() -> Instant {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Instant(nanoseconds: UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec))
@@ -123,15 +123,15 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
         withExtendedLifetime(handler) {}
     }
 
-    /// Adds or drops the interest of a level-triggered descriptor in being writable.
-    package func setWantsWritable(
-        _ wanted: Bool,
+    /// Changes what a level-triggered descriptor is watched for: being readable, writable, both or neither.
+    package func setInterest(
+        _ events: IOEvents,
         _ registration: Registration,
         descriptor: Int32
     ) throws(SystemError) {
         preconditionOnLoop()
         guard registrations.handler(of: registration) != nil else { return }
-        try control(EPOLL_CTL_MOD, descriptor, wanted ? [.readable, .writable] : .readable, registration)
+        try control(EPOLL_CTL_MOD, descriptor, events, registration)
     }
 
     private func control(

@@ -23,6 +23,8 @@ package struct IOEvents: OptionSet, Sendable {
     }
 
     static let edgeTriggered = IOEvents(rawValue: EPOLLET.rawValue)
+    /// Of all who watch the descriptor in this way, the kernel wakes one (or a few), not everybody.
+    static let exclusive = IOEvents(rawValue: EPOLLEXCLUSIVE.rawValue)
 }
 
 /// Takes the events of a registered descriptor, on the loop's thread.
@@ -40,13 +42,20 @@ package enum WatchMode: Sendable {
     /// A connected stream: edge-triggered, both directions and the peer's FIN, registered once and never
     /// modified. Its owner remembers readiness until a call says `wouldBlock`.
     case stream
-    /// A listener or datagram socket: level-triggered, readable only (see `setWantsWritable`).
+    /// A listener or datagram socket: level-triggered, readable only until `setInterest` says otherwise.
     case level
+    /// A listener that other loops watch too, perhaps of other processes: like `level`, but a connection wakes
+    /// one of them. What is wanted cannot be changed (the kernel does not allow it).
+    case shared
+    /// Level-triggered, and nothing is wanted (an error comes all the same) until `setInterest`.
+    case idle
 
     var events: IOEvents {
         switch self {
         case .stream: [.readable, .writable, .peerClosed, .edgeTriggered]
         case .level: .readable
+        case .shared: [.readable, .exclusive]
+        case .idle: []
         }
     }
 }

@@ -33,11 +33,13 @@ extension TCPListener: EventHandler, TimerHandler {
         accept(atMost: Self.acceptBatch)
     }
 
-    /// Accepts what waits in the kernel's queue now: for one who is about to close, which would reset it.
+    /// Accepts what waits in the kernel's queue now, also while the listener is paused: for one who is about to
+    /// close, which would reset it.
     package func accept(atMost count: Int) {
+        let wasPaused = isPaused
         for _ in 0..<max(0, count) {
-            // The callback may have paused or closed the listener.
-            guard registration != nil, let acceptor, acceptOne(acceptor) else { return }
+            // The callback may have paused, stopped or closed the listener.
+            guard wasPaused || registration != nil, let acceptor, acceptOne(acceptor) else { return }
         }
     }
 
@@ -68,8 +70,11 @@ extension TCPListener: EventHandler, TimerHandler {
     }
 
     private func pauseForShortage(_ acceptor: Acceptor, _ error: SystemError) {
-        unwatch()
-        acceptor.retryTimer.set(acceptor.loop.now + Self.pauseTime)
+        // Who was paused before resumes when told to, not by itself.
+        if !isPaused {
+            unwatch()
+            acceptor.retryTimer.set(acceptor.loop.now + Self.pauseTime)
+        }
         guard !hasReportedShortage else { return }
         hasReportedShortage = true
         acceptor.onPause(error)

@@ -2,88 +2,54 @@ import ApusHTTP
 import CApusShims
 import Glibc
 
-/// A listening stream socket (TCP or Unix), the only owner of its descriptor.
+/// Accepts from a listening stream socket (TCP or Unix).
 ///
-/// It is bound and listening once it exists, so that an address in use shows before anything runs; it
-/// accepts from `start` on. Confined to the thread of the loop it was started on.
+/// The socket is bound and listening once the listener exists, so that an address in use shows before
+/// anything runs; it accepts from `start` on. Confined to the thread of the loop it was started on.
 package final class TCPListener {
-    /// Where it listens, with the port that the kernel chose if port 0 was asked for.
-    package let localAddress: BindAddress
-
+    /// The socket, which other processes may have too.
+    package let socket: BoundSocket
+    /// The socket's, at hand for every accept.
     let descriptor: Int32
-    private let socketFile: SocketFile?
+    /// Whether others accept from the same socket: then one of those who wait is woken for a connection, not all.
+    private let isShared: Bool
     /// What `start` was given.
     private(set) var acceptor: Acceptor?
     /// While it is watched.
     private(set) var registration: Registration?
+    /// Between `pause` and `resume`; a shortage is no pause of this kind.
+    private(set) var isPaused = false
     /// Whether the present shortage of descriptors or memory has been reported.
     var hasReportedShortage = false
     private var isClosed = false
 
+    /// Accepts from a stream socket.
+    package init(socket: BoundSocket, isShared: Bool = false) {
+        precondition(socket.kind != .udp, "a listener needs a stream socket")
+        self.socket = socket
+        self.isShared = isShared
+        descriptor = socket.descriptor
+    }
+
     /// Binds and listens. `::` listens to IPv4 too unless `dualStack` is false (for one who listens on
     /// `0.0.0.0` with the same port as well); a Unix socket's file is replaced if nobody listens on it, and
     /// its mode is 0666 less the process's umask.
-    package init(
+    package convenience init(
         address: BindAddress,
-        backlog: Int32 = 4096,
+        backlog: Int32 = BoundSocket.defaultBacklog,
         reusePort: Bool = false,
         dualStack: Bool = true
     ) throws(SystemError) {
         switch address {
         case .ip(let ip):
-            descriptor = try Self.bind(ip, reusePort: reusePort, dualStack: dualStack)
-            socketFile = nil
-        case .unix(let path):
-            (descriptor, socketFile) = try SocketFile.bind(path: path)
-        }
-        guard listen(descriptor, backlog) == 0 else {
-            let error = SystemError.last("listen")
-            Glibc.close(descriptor)
-            socketFile?.unlinkIfOurs()
-            throw error
-        }
-        if case .ip(let ip) = address {
-            localAddress = .ip(.local(of: descriptor) ?? ip)
-        } else {
-            localAddress = address
+            self.init(socket: try .tcp(ip, backlog: backlog, reusePort: reusePort, dualStack: dualStack))
+        case .unix, .abstract:
+            self.init(socket: try .unix(address, backlog: backlog))
         }
     }
 
-    deinit {
-        // A watched listener is kept alive by its loop, so there is nothing to deregister here.
-        if !isClosed { release() }
-    }
-
-    private static func bind(
-        _ address: SocketAddress,
-        reusePort: Bool,
-        dualStack: Bool
-    ) throws(SystemError) -> Int32 {
-        let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-        let descriptor = socket(address.family == .ipv4 ? AF_INET : AF_INET6, type, 0)
-        guard descriptor >= 0 else { throw .last("socket") }
-        do {
-            try configure(descriptor, address, reusePort: reusePort, dualStack: dualStack)
-        } catch {
-            Glibc.close(descriptor)
-            throw error
-        }
-        return descriptor
-    }
-
-    private static func configure(
-        _ descriptor: Int32,
-        _ address: SocketAddress,
-        reusePort: Bool,
-        dualStack: Bool
-    ) throws(SystemError) {
-        try setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1)
-        if reusePort { try setOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1) }
-        if address.family == .ipv6 { try setOption(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, dualStack ? 0 : 1) }
-        // Accepted sockets inherit it from here, which saves a call for each.
-        try setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
-        guard address.withSockAddr({ Glibc.bind(descriptor, $0, $1) }) == 0 else { throw .last("bind") }
-    }
+    /// Where it listens, with the port that the kernel chose if port 0 was asked for.
+    package var localAddress: BindAddress { socket.address }
 
     // MARK: Accepting
 
@@ -94,22 +60,25 @@ package final class TCPListener {
         onAccept: @escaping (TCPSocket) -> Void,
         onPause: @escaping (SystemError) -> Void = { _ in }
     ) throws(SystemError) {
-        precondition(acceptor == nil && !isClosed, "a listener starts once")
+        precondition(acceptor == nil && !isClosed, "a listener starts once, or again after a stop")
         acceptor = Acceptor(loop: loop, listener: self, onAccept: onAccept, onPause: onPause)
         try resume()
     }
 
-    /// Leaves new connections in the kernel's queue.
+    /// Leaves new connections in the kernel's queue; `accept(atMost:)` still takes them from there.
     package func pause() {
+        isPaused = true
         acceptor?.retryTimer.set(nil)
         unwatch()
     }
 
     /// Accepts again.
     package func resume() throws(SystemError) {
-        guard let acceptor, registration == nil else { return }
+        guard let acceptor else { return }
+        isPaused = false
+        guard registration == nil else { return }
         acceptor.retryTimer.set(nil)
-        registration = try acceptor.loop.register(descriptor, handler: self, mode: .level)
+        registration = try acceptor.loop.register(descriptor, handler: self, mode: isShared ? .shared : .level)
     }
 
     func unwatch() {
@@ -117,17 +86,19 @@ package final class TCPListener {
         registration = nil
     }
 
-    /// Stops listening; connections that were not accepted are reset. Harmless if repeated.
-    package func close() {
-        guard !isClosed else { return }
+    /// Accepts no longer and lets go of what `start` was given; the socket stays open, and whoever else has it
+    /// gets what waits. Harmless if repeated.
+    package func stop() {
         pause()
         acceptor = nil
-        release()
     }
 
-    private func release() {
+    /// Stops, and closes the socket: connections that were not accepted are reset, unless another process has
+    /// the socket too. Harmless if repeated.
+    package func close() {
+        guard !isClosed else { return }
+        stop()
         isClosed = true
-        socketFile?.unlinkIfOurs()
-        Glibc.close(descriptor)
+        socket.close()
     }
 }

@@ -12,8 +12,8 @@ package enum UDPSendResult: Equatable, Sendable {
     case dropped(Int32)
 }
 
-/// A non-blocking UDP socket of one address family as QUIC wants it: batches both ways (GRO, GSO), the
-/// peer's view of our address, ECN, no fragmentation. The only owner of its descriptor.
+/// Reads and sends through a UDP socket as QUIC wants it: batches both ways (GRO, GSO), the peer's view of
+/// our address, ECN, no fragmentation.
 ///
 /// Confined to its loop's thread. `::` takes IPv6 only: serving every address takes a second socket.
 package final class UDPSocket {
@@ -26,54 +26,87 @@ package final class UDPSocket {
     /// What is asked for as the kernel's buffers; the system's maximum may be less.
     static let kernelBufferBytes: Int32 = 7 << 20
 
+    /// The socket, which other processes may have too.
+    package let socket: BoundSocket
     /// Where it is bound, with the port that the kernel chose if port 0 was asked for.
     package let localAddress: SocketAddress
     /// Whether the kernel cuts trains into datagrams; found out in sending.
     package internal(set) var segmentsInKernel = true
 
+    /// The socket's, at hand for every call.
     let descriptor: Int32
     let receiver: OpaquePointer
     private var registered: (loop: EventLoop, registration: Registration)?
-    private var wantsWritable = false
+    /// What it is watched for, while it is registered.
+    private var interest: IOEvents = []
     private(set) var isClosed = false
 
-    /// Binds the socket; it is read once it is registered with a loop.
-    package init(address: SocketAddress, reusePort: Bool = false) throws(SystemError) {
-        let result = address.withSockAddr { apus_udp_open($0, $1, reusePort ? 1 : 0, Self.kernelBufferBytes) }
-        guard result >= 0 else { throw SystemError("bind", code: -result) }
+    /// Uses a UDP socket; it is read once it is registered with a loop.
+    package init(socket: BoundSocket) throws(SystemError) {
+        guard socket.kind == .udp, case .ip(let address) = socket.address else {
+            preconditionFailure("a UDP socket needs a bound socket of its kind")
+        }
         // A message that the kernel has put together may be as large as UDP allows.
         guard let receiver = apus_receiver_new(UInt32(Self.messagesPerBatch), 65_536) else {
-            Glibc.close(result)
             throw SystemError("malloc", code: ENOMEM)
         }
-        descriptor = result
+        self.socket = socket
         self.receiver = receiver
-        localAddress = .local(of: result) ?? address
+        descriptor = socket.descriptor
+        localAddress = address
+    }
+
+    /// Binds a socket of its own.
+    package convenience init(address: SocketAddress, reusePort: Bool = false) throws(SystemError) {
+        try self.init(socket: .udp(address, reusePort: reusePort))
     }
 
     deinit {
-        close()
+        // A watched socket is kept alive by its handler, so there is nothing to deregister here.
         apus_receiver_free(receiver)
     }
 
-    /// Watches the socket: level-triggered, for reading, and for writing while `setWantsWritable(true)`.
-    package func register(on loop: EventLoop, handler: any EventHandler) throws(SystemError) {
-        registered = (loop, try loop.register(descriptor, handler: handler, mode: .level))
+    /// Watches the socket: level-triggered, for reading unless another reads it, and for writing while
+    /// `setWantsWritable(true)`.
+    package func register(
+        on loop: EventLoop,
+        handler: any EventHandler,
+        isReading: Bool = true
+    ) throws(SystemError) {
+        registered = (loop, try loop.register(descriptor, handler: handler, mode: isReading ? .level : .idle))
+        interest = isReading ? .readable : []
+    }
+
+    /// Reports what comes, or leaves it to whoever else reads the socket.
+    package func setReading(_ wanted: Bool) throws(SystemError) {
+        try setInterest(wanted ? interest.union(.readable) : interest.subtracting(.readable))
     }
 
     /// Asks for a writable event, after a send that would block, or no longer.
     package func setWantsWritable(_ wanted: Bool) throws(SystemError) {
-        guard let registered, wanted != wantsWritable else { return }
-        try registered.loop.setWantsWritable(wanted, registered.registration, descriptor: descriptor)
-        wantsWritable = wanted
+        try setInterest(wanted ? interest.union(.writable) : interest.subtracting(.writable))
     }
 
-    /// Closes the socket; from now on it receives nothing and drops what it is given. Harmless if repeated.
-    package func close() {
-        guard !isClosed else { return }
-        isClosed = true
+    private func setInterest(_ wanted: IOEvents) throws(SystemError) {
+        guard let registered, wanted != interest else { return }
+        try registered.loop.setInterest(wanted, registered.registration, descriptor: descriptor)
+        interest = wanted
+    }
+
+    /// Watches no longer, and lets go of the handler; the socket stays open and can still send. Harmless if
+    /// repeated.
+    package func stop() {
         if let registered { registered.loop.deregister(registered.registration, descriptor: descriptor) }
         registered = nil
-        Glibc.close(descriptor)
+        interest = []
+    }
+
+    /// Stops and closes the socket; from now on it receives nothing and drops what it is given. Harmless if
+    /// repeated.
+    package func close() {
+        guard !isClosed else { return }
+        stop()
+        isClosed = true
+        socket.close()
     }
 }

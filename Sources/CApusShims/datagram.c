@@ -19,35 +19,64 @@ static int set_int(int fd, int level, int option, int value) {
     return setsockopt(fd, level, option, &value, sizeof value);
 }
 
-/// The options that the packet code below relies on; -1 where the kernel refuses one of them.
-static int set_family_options(int fd, int family) {
-    if (family == AF_INET) {
-        return set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) | set_int(fd, IPPROTO_IP, IP_RECVTOS, 1)
-            // PROBE: never fragment, and do not believe a path MTU that a forged ICMP message may have set.
-            | set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
-    }
-    // One family a socket: the control messages of IPv4-mapped traffic are of mixed kinds.
-    return set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) | set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
-        | set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1)
+/// The options of IPv4 that the packet code below relies on; -1 where the kernel refuses one of them.
+static int set_ipv4_options(int fd) {
+    // PROBE: never fragment, and do not believe a path MTU that a forged ICMP message may have set.
+    return set_int(fd, IPPROTO_IP, IP_RECVTOS, 1) | set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+}
+
+static int set_ipv6_options(int fd) {
+    return set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) | set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1)
         | set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE)
         | set_int(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
 }
 
-int apus_udp_open(const struct sockaddr *address, socklen_t length, int reuse_port, int buffer_bytes) {
-    int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -errno;
+static int set_family_options(int fd, int family) {
+    if (family == AF_INET) {
+        return set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) | set_ipv4_options(fd);
     }
-    if (set_family_options(fd, address->sa_family) != 0
-        || (reuse_port && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) != 0) || bind(fd, address, length) != 0) {
-        int error = errno;
-        close(fd);
-        return -error;
+    int only = 1;
+    socklen_t length = sizeof only;
+    if (getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length) != 0) {
+        return -1;
+    }
+    // A socket of both families (somebody else's: ours take one) tells the address in the form of IPv6, but the
+    // ECN bits of an IPv4 packet in that of IPv4.
+    return set_ipv6_options(fd) | (only ? 0 : set_ipv4_options(fd));
+}
+
+int apus_udp_configure(int fd, int family, int buffer_bytes) {
+    if (set_family_options(fd, family) != 0) {
+        return -errno;
     }
     // Best effort: without GRO each datagram comes alone; buffers are cut to the system's maximum.
     set_int(fd, SOL_UDP, UDP_GRO, 1);
     set_int(fd, SOL_SOCKET, SO_RCVBUF, buffer_bytes);
     set_int(fd, SOL_SOCKET, SO_SNDBUF, buffer_bytes);
+    return 0;
+}
+
+int apus_udp_open(const struct sockaddr *address, socklen_t length, int reuse_port, int buffer_bytes) {
+    int family = address->sa_family;
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    // One family a socket; all options before bind(), so that no packet comes without what they ask for.
+    if ((family == AF_INET6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) != 0)
+        || (reuse_port && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) != 0)) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    int result = apus_udp_configure(fd, family, buffer_bytes);
+    if (result == 0 && bind(fd, address, length) != 0) {
+        result = -errno;
+    }
+    if (result != 0) {
+        close(fd);
+        return result;
+    }
     return fd;
 }
 
@@ -200,6 +229,11 @@ static void append_source(struct msghdr *header, const struct sockaddr *from) {
     }
 }
 
+/// Whether the packet will be one of IPv4: from a socket of both families the address says so within.
+static int is_ipv4(const struct sockaddr *to) {
+    return to->sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)to)->sin6_addr);
+}
+
 ssize_t apus_udp_send(
     int fd, const void *bytes, size_t length, uint16_t segment_size, const struct sockaddr *to, socklen_t to_length,
     const struct sockaddr *from, uint8_t ecn) {
@@ -218,7 +252,7 @@ ssize_t apus_udp_send(
     }
     if (ecn != 0) {
         int value = ecn;
-        if (to->sa_family == AF_INET) {
+        if (is_ipv4(to)) {
             append(&header, IPPROTO_IP, IP_TOS, &value, sizeof value);
         } else {
             append(&header, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof value);

@@ -1,8 +1,9 @@
 import ApusHTTP
-import ApusTransport
 import Glibc
 import Synchronization
 import Testing
+
+@testable import ApusTransport
 
 /// The tests with sockets, one at a time: one of them copies the process's descriptors for a moment, in
 /// which others would find that a port they have closed is still taken.
@@ -82,7 +83,7 @@ final class Client {
     init(_ address: BindAddress) throws {
         let family =
             switch address {
-            case .unix: AF_UNIX
+            case .unix, .abstract: AF_UNIX
             case .ip(let ip): ip.family == .ipv4 ? AF_INET : AF_INET6
             }
         descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -93,18 +94,11 @@ final class Client {
         let result: Int32
         switch address {
         case .ip(let ip):
-            result = ip.withSockAddr { connect(descriptor, $0, $1) }
-        case .unix(let path):
-            var raw = sockaddr_un()
-            raw.sun_family = sa_family_t(AF_UNIX)
-            withUnsafeMutableBytes(of: &raw.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
-            result = withUnsafePointer(to: &raw) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                }
-            }
+            result = ip.withSockAddr { connect(descriptor, $0, $1) == 0 ? 0 : errno }
+        case .unix, .abstract:
+            result = try #require(UnixAddress(address)).apply(connect, to: descriptor)
         }
-        guard result == 0 else { throw SystemError("connect", code: errno) }
+        guard result == 0 else { throw SystemError("connect", code: result) }
     }
 
     deinit {

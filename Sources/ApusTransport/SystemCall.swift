@@ -45,6 +45,17 @@ enum SystemCall {
             if code != EINTR { return -Int(code) }
         }
     }
+
+    /// Fills as much of `room` as there is to read.
+    @inline(never)
+    static func read(_ descriptor: Int32, _ room: inout [UInt8]) -> Int {
+        while true {
+            let result = Glibc.read(descriptor, &room, room.count)
+            if result >= 0 { return result }
+            let code = errno
+            if code != EINTR { return -Int(code) }
+        }
+    }
 }
 
 /// Sets an integer socket option.

@@ -5,6 +5,8 @@
 // that are hidden behind _GNU_SOURCE. Every function returns a count, or the errno value negated, so
 // that nothing can overwrite errno between the call and its reading.
 
+#include "CApusProcess.h"
+
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,0 +1,113 @@
+import ApusHTTP
+import CApusShims
+import Glibc
+
+extension ChildProcess {
+    /// How a program that was run has ended, and what it has said.
+    package struct Ending: Hashable, Sendable {
+        package let reason: ExitReason
+        /// The beginning of its standard error.
+        package let standardError: String
+        /// Whether it was killed because its time was up.
+        package let isTimedOut: Bool
+    }
+
+    /// What is kept of a program's standard error; the rest is read and dropped.
+    package static let maxStandardErrorBytes = 65_536
+    /// How often a program is looked at that says nothing.
+    private static let pollInterval = TimeSpan.milliseconds(20)
+
+    /// Runs a program to its end on a thread of its own, with nothing to read and its standard error caught.
+    ///
+    /// It leads a process group, which is killed as a whole when the time is up.
+    ///
+    /// - Parameters:
+    ///   - path: The program's file; `PATH` is not searched.
+    ///   - passed: What it finds as descriptor 3, if anything; must stay open until `then` is called.
+    ///   - then: Is called on that thread, once, where the program could be started.
+    package static func run(
+        executable path: String,
+        arguments: [String],
+        environment: [String: String],
+        passing passed: Int32? = nil,
+        timeout: TimeSpan,
+        then: @escaping @Sendable (Ending) -> Void
+    ) throws(SystemError) {
+        let (output, input) = try Pipe.make()
+        let result = withStrings(arguments, environment) { arguments, environment in
+            apus_spawn(-1, path, arguments, environment, passed ?? -1, input, 1)
+        }
+        close(input)
+        guard result > 0 else {
+            close(output)
+            throw SystemError("posix_spawn", code: -result)
+        }
+        do throws(SystemError) {
+            try BackgroundThread.start {
+                then(ending(of: result, output: output, deadline: Clock.now() + timeout))
+            }
+        } catch {
+            // Nobody would watch over it.
+            Glibc.kill(-result, SIGKILL)
+            close(output)
+            var status: Int32 = 0
+            waitpid(result, &status, 0)
+            throw error
+        }
+    }
+
+    /// Blocks until the program has ended or its time is up; closes `output`.
+    private static func ending(of process: pid_t, output: Int32, deadline: Instant) -> Ending {
+        var said = CapturedOutput(descriptor: output, limit: maxStandardErrorBytes)
+        defer { close(output) }
+        var isTimedOut = false
+        // Not until its standard error ends: a process that it has left behind may hold that.
+        while true {
+            said.wait(atMost: min(pollInterval, deadline.since(Clock.now())))
+            if let reason = exited(process) {
+                said.readAll()
+                return Ending(reason: reason, standardError: said.text, isTimedOut: isTimedOut)
+            }
+            if !isTimedOut, Clock.now() >= deadline {
+                isTimedOut = true
+                Glibc.kill(-process, SIGKILL)
+            }
+        }
+    }
+}
+
+/// The beginning of what a program says through a pipe that does not block.
+private struct CapturedOutput {
+    private var descriptor: Int32
+    private let limit: Int
+    private var bytes: [UInt8] = []
+
+    init(descriptor: Int32, limit: Int) {
+        self.descriptor = descriptor
+        self.limit = limit
+    }
+
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+
+    /// Waits for more, and reads it.
+    mutating func wait(atMost time: TimeSpan) {
+        // A negative descriptor, that of an output that has ended, only waits. A time of nothing comes once the program
+        // is killed, and its end is near.
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        if poll(&entry, 1, Int32(clamping: max(1, time.nanoseconds / 1_000_000))) > 0 { readAll() }
+    }
+
+    /// Reads what is there.
+    mutating func readAll() {
+        guard descriptor >= 0 else { return }
+        var piece = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = SystemCall.read(descriptor, &piece)
+            guard count > 0 else {
+                if count != -Int(EAGAIN) { descriptor = -1 }
+                return
+            }
+            bytes += piece[..<min(count, limit - bytes.count)]
+        }
+    }
+}

@@ -1,0 +1,110 @@
+import Glibc
+
+/// A PID file that cannot be had.
+package enum PIDFileError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Another process holds it; its number, where it has written one.
+    case held(path: String, by: pid_t?)
+    case system(path: String, SystemError)
+
+    package var description: String {
+        switch self {
+        case .held(let path, let holder?): "'\(path)' is held by process \(holder), which still runs"
+        case .held(let path, nil): "'\(path)' is held by a process that still runs"
+        case .system(let path, let error): "'\(path)': \(error.reason)"
+        }
+    }
+}
+
+/// A file with the process's number, locked for as long as the process lives: a leftover is told from one in use by the
+/// lock, whatever its content says.
+package final class PIDFile {
+    package let path: String
+    /// Closed on exec; an image that takes our place has to be given it, or the lock is lost.
+    package let descriptor: Int32
+    private var isRemoved = false
+
+    /// Makes the file, or takes over one that a dead process has left.
+    package init(_ path: String) throws(PIDFileError) {
+        self.path = path
+        do throws(SystemError) {
+            guard let descriptor = try Self.lock(path) else { throw SystemError("flock", code: EWOULDBLOCK) }
+            self.descriptor = descriptor
+        } catch {
+            if error.code == EWOULDBLOCK { throw .held(path: path, by: Self.holder(of: path)) }
+            throw .system(path: path, error)
+        }
+        do throws(SystemError) {
+            try writeNumber()
+        } catch {
+            remove()
+            throw .system(path: path, error)
+        }
+    }
+
+    /// Goes on with the file of the image that was here before.
+    package init(adopting descriptor: Int32, path: String) throws(PIDFileError) {
+        self.path = path
+        self.descriptor = descriptor
+        do throws(SystemError) {
+            guard fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else { throw .last("fcntl") }
+            // The lock belongs to the open file, and so is ours already.
+            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw .last("flock") }
+            try writeNumber()
+        } catch {
+            throw .system(path: path, error)
+        }
+    }
+
+    deinit {
+        remove()
+    }
+
+    /// Removes the file, unless another has been put in its place. Harmless if repeated.
+    package func remove() {
+        guard !isRemoved else { return }
+        isRemoved = true
+        if Self.isAt(path, descriptor) { unlink(path) }
+        close(descriptor)
+    }
+
+    /// Opens and locks the file; nil where another process has the lock.
+    private static func lock(_ path: String) throws(SystemError) -> Int32? {
+        while true {
+            // A symbolic link would have us write wherever somebody else likes; a FIFO would hold us.
+            let descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o644)
+            guard descriptor >= 0 else { throw .last("open") }
+            var status = stat()
+            guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+                close(descriptor)
+                throw SystemError("open", code: EINVAL)
+            }
+            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+                let error = SystemError.last("flock")
+                close(descriptor)
+                if error.code == EWOULDBLOCK { return nil }
+                throw error
+            }
+            if isAt(path, descriptor) { return descriptor }
+            // Its last holder has removed it between our opening and our lock.
+            close(descriptor)
+        }
+    }
+
+    private func writeNumber() throws(SystemError) {
+        guard ftruncate(descriptor, 0) == 0 else { throw .last("ftruncate") }
+        let line = Array("\(getpid())\n".utf8)
+        guard pwrite(descriptor, line, line.count, 0) == line.count else { throw .last("pwrite") }
+    }
+
+    private static func isAt(_ path: String, _ descriptor: Int32) -> Bool {
+        var named = stat()
+        var ours = stat()
+        return lstat(path, &named) == 0 && fstat(descriptor, &ours) == 0 && named.st_dev == ours.st_dev
+            && named.st_ino == ours.st_ino
+    }
+
+    private static func holder(of path: String) -> pid_t? {
+        guard let text = SmallFile.read(path), let line = text.split(separator: "\n").first else { return nil }
+        return pid_t(line).flatMap { $0 > 0 ? $0 : nil }
+    }
+}

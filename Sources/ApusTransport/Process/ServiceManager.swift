@@ -1,0 +1,95 @@
+import ApusHTTP
+import CApusShims
+import Glibc
+
+/// The service manager that has started us (systemd), as far as it has told so in the environment: sd_notify(3),
+/// sd_watchdog_enabled(3) and sd_listen_fds(3).
+package struct ServiceManager: Sendable {
+    /// How long a message may wait for a manager that does not read.
+    private static let sendTimeout = TimeSpan.milliseconds(500)
+    /// More sockets than that are not taken.
+    package static let maxPassedSockets = 1024
+    /// The first descriptor that is passed.
+    private static let firstPassedSocket: Int32 = 3
+
+    private let address: UnixDatagramAddress
+    /// Within this time of each other, the manager wants to hear `WATCHDOG=1`; say it twice as often. Nil: never.
+    package let watchdogInterval: TimeSpan?
+
+    /// Nil where no manager wants to hear anything.
+    package init?(_ environment: [String: String], pid: pid_t = getpid()) {
+        guard let socket = environment["NOTIFY_SOCKET"], let address = UnixDatagramAddress(socket) else { return nil }
+        self.address = address
+        watchdogInterval = Self.watchdogInterval(environment, pid)
+    }
+
+    /// Tells the manager: `READY=1`, `STOPPING=1`, `STATUS=…`, several lines of them. False where it did not arrive.
+    @discardableResult
+    package func notify(_ state: String) -> Bool {
+        let type = Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(AF_UNIX, type, 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var limit = timeval(tv_sec: 0, tv_usec: suseconds_t(Self.sendTimeout.nanoseconds / 1000))
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        let bytes = Array(state.utf8)
+        return address.withSockAddr { address, length in
+            sendto(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL), address, length) == bytes.count
+        }
+    }
+
+    /// What to notify at the beginning of a reload: a manager of Type=notify-reload matches it by the time.
+    package static var reloading: String {
+        "RELOADING=1\nMONOTONIC_USEC=\(Clock.now().nanoseconds / 1000)"
+    }
+
+    /// The sockets that were passed to this process, with their names; none where they are another's.
+    package static func passedSockets(
+        _ environment: [String: String],
+        pid: pid_t = getpid()
+    ) -> [(descriptor: Int32, name: String)] {
+        guard environment["LISTEN_PID"].flatMap({ pid_t($0) }) == pid,
+            let count = environment["LISTEN_FDS"].flatMap({ Int($0) }), (1...maxPassedSockets).contains(count)
+        else { return [] }
+        let names = (environment["LISTEN_FDNAMES"] ?? "").split(separator: ":", omittingEmptySubsequences: false)
+        return (0..<count)
+            .map { index in
+                let name = index < names.count && !names[index].isEmpty ? String(names[index]) : "unknown"
+                return (firstPassedSocket + Int32(index), name)
+            }
+    }
+
+    private static func watchdogInterval(_ environment: [String: String], _ pid: pid_t) -> TimeSpan? {
+        if let meant = environment["WATCHDOG_PID"], pid_t(meant) != pid { return nil }
+        guard let microseconds = environment["WATCHDOG_USEC"].flatMap({ UInt64($0) }), microseconds > 0 else {
+            return nil
+        }
+        let (nanoseconds, overflow) = microseconds.multipliedReportingOverflow(by: 1000)
+        return overflow ? nil : TimeSpan(nanoseconds: nanoseconds)
+    }
+}
+
+/// The address of a datagram socket: a path, or `@` and a name without a file (unix(7)).
+private struct UnixDatagramAddress: Sendable {
+    private let bytes: [UInt8]
+
+    init?(_ text: String) {
+        var bytes = Array(text.utf8)
+        guard text.hasPrefix("/") || text.hasPrefix("@"), bytes.count > 1, !bytes.contains(0) else { return nil }
+        if bytes[0] == UInt8(ascii: "@") { bytes[0] = 0 } else { bytes.append(0) }
+        // sun_path, with the terminator that a path has.
+        guard bytes.count <= MemoryLayout.size(ofValue: sockaddr_un().sun_path) else { return nil }
+        self.bytes = bytes
+    }
+
+    func withSockAddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        // A name without a file ends where the address does: zeros behind it would belong to it.
+        let length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
+        }
+    }
+}

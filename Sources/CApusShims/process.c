@@ -1,0 +1,401 @@
+#define _GNU_SOURCE
+#include "CApusProcess.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// The faults that the runtime reports on: blocked, they would kill without a word.
+static void block_all_but_faults(sigset_t *previous) {
+    sigset_t set;
+    sigfillset(&set);
+    int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
+    for (size_t index = 0; index < sizeof faults / sizeof *faults; index++) {
+        sigdelset(&set, faults[index]);
+    }
+    pthread_sigmask(SIG_SETMASK, &set, previous);
+}
+
+// Starting
+
+static int add_descriptors(posix_spawn_file_actions_t *actions, int third, int standard_error) {
+    int code = 0;
+    if (standard_error >= 0) {
+        code = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        if (code == 0) {
+            code = posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+        }
+        if (code == 0) {
+            code = posix_spawn_file_actions_adddup2(actions, standard_error, STDERR_FILENO);
+        }
+    }
+    // Of a descriptor onto itself, too: that takes its FD_CLOEXEC away here (posix_spawn_file_actions_adddup2(3)).
+    if (code == 0 && third >= 0) {
+        code = posix_spawn_file_actions_adddup2(actions, third, 3);
+    }
+    return code;
+}
+
+static int set_attributes(posix_spawnattr_t *attributes, int own_group) {
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+    if (own_group) {
+        flags |= POSIX_SPAWN_SETPGROUP;
+    }
+    int code = posix_spawnattr_setsigdefault(attributes, &all);
+    if (code == 0) {
+        code = posix_spawnattr_setsigmask(attributes, &none);
+    }
+    if (code == 0) {
+        code = posix_spawnattr_setpgroup(attributes, 0);
+    }
+    return code == 0 ? posix_spawnattr_setflags(attributes, flags) : code;
+}
+
+static pid_t spawn(
+    const char *path, char *const *arguments, char *const *environment, int third, int standard_error, int own_group) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int code = posix_spawn_file_actions_init(&actions);
+    if (code != 0) {
+        return -code;
+    }
+    code = posix_spawnattr_init(&attributes);
+    if (code != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return -code;
+    }
+    pid_t process = 0;
+    code = add_descriptors(&actions, third, standard_error);
+    if (code == 0) {
+        code = set_attributes(&attributes, own_group);
+    }
+    if (code == 0) {
+        code = posix_spawn(&process, path, &actions, &attributes, arguments, environment);
+    }
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return code == 0 ? process : -code;
+}
+
+pid_t apus_spawn(
+    int executable, const char *path, char *const *arguments, char *const *environment, int third, int standard_error,
+    int own_group) {
+    if (executable < 0) {
+        return spawn(path, arguments, environment, third, standard_error, own_group);
+    }
+    // The path is looked up in the child, where 3 is something else by then.
+    int copy = executable <= 3 ? fcntl(executable, F_DUPFD_CLOEXEC, 4) : executable;
+    if (copy < 0) {
+        return -errno;
+    }
+    char link[32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", copy);
+    pid_t result = spawn(link, arguments, environment, third, standard_error, own_group);
+    if (copy != executable) {
+        close(copy);
+    }
+    return result;
+}
+
+int apus_reap(pid_t process, int *status) {
+    while (1) {
+        pid_t result = waitpid(process, status, WNOHANG);
+        if (result >= 0) {
+            return result > 0;
+        }
+        if (errno != EINTR) {
+            return -errno;
+        }
+    }
+}
+
+// Only what is ignored: handlers go with the image, and until then somebody may still need them. The ones that were
+// reset are noted in `changed`.
+static void unignore_all(sigset_t *changed) {
+    sigemptyset(changed);
+    for (int signal = 1; signal < NSIG; signal++) {
+        struct sigaction action;
+        if (sigaction(signal, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_IGN) {
+            action.sa_handler = SIG_DFL;
+            if (sigaction(signal, &action, NULL) == 0) {
+                sigaddset(changed, signal);
+            }
+        }
+    }
+}
+
+static void ignore_again(const sigset_t *changed) {
+    for (int signal = 1; signal < NSIG; signal++) {
+        if (sigismember(changed, signal) == 1) {
+            struct sigaction action = {.sa_handler = SIG_IGN};
+            sigaction(signal, &action, NULL);
+        }
+    }
+}
+
+int apus_replace_image(const char *path, char *const *arguments, char *const *environment) {
+    sigset_t previous, changed;
+    block_all_but_faults(&previous);
+    unignore_all(&changed);
+    execve(path, arguments, environment);
+    int code = errno;
+    ignore_again(&changed);
+    pthread_sigmask(SIG_SETMASK, &previous, NULL);
+    return -code;
+}
+
+// Threads
+
+struct thread_start {
+    void (*body)(void *);
+    void *context;
+};
+
+static void *run_thread(void *argument) {
+    struct thread_start start = *(struct thread_start *)argument;
+    free(argument);
+    start.body(start.context);
+    return NULL;
+}
+
+int apus_start_thread(void (*body)(void *), void *context) {
+    struct thread_start *start = malloc(sizeof *start);
+    if (start == NULL) {
+        return -ENOMEM;
+    }
+    start->body = body;
+    start->context = context;
+    // A thread inherits the mask: blocked before it exists, no signal can fall between.
+    sigset_t previous;
+    block_all_but_faults(&previous);
+    pthread_t thread;
+    int code = pthread_create(&thread, NULL, run_thread, start);
+    pthread_sigmask(SIG_SETMASK, &previous, NULL);
+    if (code != 0) {
+        free(start);
+        return -code;
+    }
+    pthread_detach(thread);
+    return 0;
+}
+
+// Signals
+
+int apus_pipe(int *ends) {
+    return pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno;
+}
+
+static atomic_int signal_pipe = -1;
+// Whether the byte of a signal is in the pipe: it never holds more than one of each, and so is never full.
+static atomic_bool signal_waits[NSIG];
+
+// An atomic and write(2), which are safe in a handler; errno is whoever's was interrupted.
+static void write_signal(int signal) {
+    int code = errno;
+    int pipe = atomic_load(&signal_pipe);
+    if (pipe >= 0 && !atomic_exchange(&signal_waits[signal], true)) {
+        unsigned char byte = (unsigned char)signal;
+        if (write(pipe, &byte, 1) != 1) {
+            atomic_store(&signal_waits[signal], false);
+        }
+    }
+    errno = code;
+}
+
+int apus_signals_install(const int *signals, size_t count, int pipe) {
+    int none = -1;
+    if (!atomic_compare_exchange_strong(&signal_pipe, &none, pipe)) {
+        return -EBUSY;
+    }
+    for (size_t index = 0; index < count; index++) {
+        if (signals[index] <= 0 || signals[index] >= NSIG) {
+            apus_signals_restore(signals, index);
+            return -EINVAL;
+        }
+        atomic_store(&signal_waits[signals[index]], false);
+        struct sigaction action = {.sa_handler = write_signal, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
+        sigemptyset(&action.sa_mask);
+        if (sigaction(signals[index], &action, NULL) != 0) {
+            int code = errno;
+            apus_signals_restore(signals, index);
+            return -code;
+        }
+    }
+    return 0;
+}
+
+void apus_signal_taken(int signal) {
+    if (signal > 0 && signal < NSIG) {
+        atomic_store(&signal_waits[signal], false);
+    }
+}
+
+void apus_signals_restore(const int *signals, size_t count) {
+    for (size_t index = 0; index < count; index++) {
+        signal(signals[index], SIG_DFL);
+    }
+    atomic_store(&signal_pipe, -1);
+}
+
+static void *wait_for_signals(void *nothing) {
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+    while (1) {
+        pause();
+    }
+    return nothing;
+}
+
+int apus_signals_unblock(void) {
+    static atomic_bool is_started = false;
+    if (atomic_exchange(&is_started, true)) {
+        return 0;
+    }
+    pthread_t thread;
+    int code = pthread_create(&thread, NULL, wait_for_signals, NULL);
+    if (code != 0) {
+        atomic_store(&is_started, false);
+        return -code;
+    }
+    pthread_detach(thread);
+    return 0;
+}
+
+// Memory
+
+enum { ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+
+int apus_memory_file(const char *name) {
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd >= 0 ? fd : -errno;
+}
+
+int apus_memory_seal(int fd) {
+    return fcntl(fd, F_ADD_SEALS, ALL_SEALS) == 0 ? 0 : -errno;
+}
+
+int apus_memory_is_sealed(int fd) {
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & ALL_SEALS) == ALL_SEALS;
+}
+
+// Accounts
+
+int apus_set_group(gid_t group) {
+    return setresgid(group, group, group) == 0 ? 0 : -errno;
+}
+
+int apus_set_user(uid_t user) {
+    return setresuid(user, user, user) == 0 ? 0 : -errno;
+}
+
+int apus_set_groups(const char *name, gid_t group) {
+    int result = name != NULL ? initgroups(name, group) : setgroups(1, &group);
+    return result == 0 ? 0 : -errno;
+}
+
+int apus_is_account(uid_t user, gid_t group) {
+    uid_t users[3];
+    gid_t groups[3];
+    if (getresuid(&users[0], &users[1], &users[2]) != 0 || getresgid(&groups[0], &groups[1], &groups[2]) != 0) {
+        return 0;
+    }
+    for (int index = 0; index < 3; index++) {
+        if (users[index] != user || groups[index] != group) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+// The title
+
+static char *title_area;
+static size_t title_capacity;
+
+// The C library gives these to constructors too. The kernel lays the arguments out one after the other.
+__attribute__((constructor)) static void find_arguments(int count, char **arguments) {
+    if (count <= 0 || arguments == NULL || arguments[0] == NULL) {
+        return;
+    }
+    char *end = arguments[0];
+    for (int index = 0; index < count && arguments[index] == end; index++) {
+        end += strlen(end) + 1;
+    }
+    title_area = arguments[0];
+    title_capacity = (size_t)(end - arguments[0]);
+}
+
+void apus_set_title(const char *title) {
+    if (title_capacity > 0) {
+        // The last byte stays 0: else the kernel would show what lies behind, the environment.
+        size_t length = strnlen(title, title_capacity - 1);
+        memcpy(title_area, title, length);
+        memset(title_area + length, 0, title_capacity - length);
+    }
+    // Of the main thread, whichever this is; the file is not ours to open once we have changed our user.
+    int fd = open("/proc/self/comm", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t ignored = write(fd, title, strnlen(title, 15));
+        (void)ignored;
+        close(fd);
+    } else if (gettid() == getpid()) {
+        prctl(PR_SET_NAME, title);
+    }
+}
+
+int apus_open_own_executable(void) {
+    int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    return fd >= 0 ? fd : -errno;
+}
+
+const char *apus_started_path(void) {
+    return (const char *)getauxval(AT_EXECFN);
+}
+
+// Cores
+
+int apus_core_count(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : -errno;
+}
+
+int apus_pin(pid_t const *threads, size_t count, unsigned index) {
+    cpu_set_t allowed, one;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        return -errno;
+    }
+    int wanted = (int)(index % (unsigned)CPU_COUNT(&allowed));
+    CPU_ZERO(&one);
+    for (int core = 0; core < CPU_SETSIZE; core++) {
+        if (CPU_ISSET(core, &allowed) && wanted-- == 0) {
+            CPU_SET(core, &one);
+            break;
+        }
+    }
+    for (size_t position = 0; position < count; position++) {
+        // One that has ended meanwhile needs no core.
+        if (sched_setaffinity(threads[position], sizeof one, &one) != 0 && errno != ESRCH) {
+            return -errno;
+        }
+    }
+    return 0;
+}

@@ -110,7 +110,8 @@ struct Binder {
                 limits: configuration.limits,
                 credentials: identity.quic,
                 secrets: .random(),
-                webSockets: configuration.webSocket.isEnabled
+                webSockets: configuration.webSocket.isEnabled,
+                wallClock: { UInt64(clamping: HTTPDate.now()) * 1_000_000_000 }
             )
         )
         worker.add(QUICDriver(sockets: place.sockets, endpoint: endpoint, defaults: quicDefaults, worker: worker))

@@ -63,7 +63,7 @@ import Testing
     private func receive(_ datagram: [UInt8], _ simulation: Simulation, port: UInt16 = 5000) {
         let remote = SocketAddress(literal: "10.9.9.9", port: port)!
         datagram.withUnsafeBytes {
-            simulation.endpoint.receive(
+            _ = simulation.endpoint.receive(
                 $0,
                 local: simulation.serverAddress,
                 remote: remote,
@@ -189,7 +189,7 @@ import Testing
         client.request()
         for packet in try nextPackets(client, first) {
             packet.withUnsafeBytes {
-                second.endpoint.receive($0, local: client.remote, remote: client.local, ecn: 0, now: first.now)
+                _ = second.endpoint.receive($0, local: client.remote, remote: client.local, ecn: 0, now: first.now)
             }
             while let answer = second.endpoint.nextTransmit(into: second.buffer) {
                 #expect(answer.bytes.count < packet.count)
@@ -208,9 +208,11 @@ import Testing
         client.request()
         for packet in try nextPackets(client, first) {
             for other in [second, stranger] {
-                packet.withUnsafeBytes {
+                let slot = packet.withUnsafeBytes {
                     other.endpoint.receive($0, local: client.remote, remote: client.local, ecn: 0, now: first.now)
                 }
+                // Its owner's; of a server with other secrets nobody's.
+                #expect(slot == (other === second ? 0 : nil))
                 #expect(other.endpoint.nextTransmit(into: other.buffer) == nil)
             }
         }

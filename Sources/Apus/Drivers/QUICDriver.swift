@@ -40,7 +40,7 @@ final class QUICDriver {
         let now = worker.loop.now
         for _ in 0..<Self.maxBatchesPerTurn {
             let mayHaveMore = port.socket.receiveBatch { datagram, remote, local, ecn in
-                endpoint.receive(datagram, local: local, remote: remote, ecn: ecn, now: now)
+                _ = endpoint.receive(datagram, local: local, remote: remote, ecn: ecn, now: now)
             }
             guard mayHaveMore else { break }
         }

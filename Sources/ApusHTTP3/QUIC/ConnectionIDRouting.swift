@@ -10,6 +10,8 @@ package struct ConnectionIDRouting: Sendable {
     /// The length of every connection ID that this server issues.
     package static let length = 19
     private static let coveredLength = 11
+    /// Where a long header has the first four bytes of the client's connection ID.
+    private static let newcomerWord = 6..<10
 
     /// Who an ID belongs to.
     package enum Owner: Hashable, Sendable {
@@ -34,7 +36,7 @@ package struct ConnectionIDRouting: Sendable {
         precondition(slot >= 0 && slot < slotCount, "a worker's slot is one of those that share the port")
         self.slot = slot
         self.slotCount = slotCount
-        steeringKey = secrets.steeringKey | 1
+        steeringKey = secrets.steeringKey
         mac = SipHash(key: secrets.connectionIDKey)
     }
 
@@ -74,15 +76,28 @@ package struct ConnectionIDRouting: Sendable {
         }
     }
 
+    /// The slot among `newcomers` that takes a datagram of nobody's yet; nil where there is none to choose from.
+    ///
+    /// It follows from the first four bytes behind the length of the client's connection ID, as the packet filter reads
+    /// them: a ClientHello in two datagrams goes to one worker.
+    package func newcomerSlot(of datagram: UnsafeRawBufferPointer, among newcomers: [Int]) -> Int? {
+        guard datagram.count >= Self.newcomerWord.upperBound, !newcomers.isEmpty else { return nil }
+        return newcomers[steered(UnsafeRawBufferPointer(rebasing: datagram[Self.newcomerWord])) % newcomers.count]
+    }
+
     private func slot(steeredBy bytes: UnsafeRawBufferPointer) -> Int {
-        let word = UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self))
-        return Int((word &* steeringKey) >> 16) % slotCount
+        steered(bytes) % slotCount
+    }
+
+    /// The 16 bits that a word yields with the key.
+    private func steered(_ bytes: UnsafeRawBufferPointer) -> Int {
+        Int((UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self)) &* steeringKey) >> 16)
     }
 }
 
 /// Fills memory with unpredictable bytes.
-func fillRandom(_ target: UnsafeMutableRawBufferPointer) {
+func fillRandom(_ target: UnsafeMutableRawBufferPointer, quality: gnutls_rnd_level_t = GNUTLS_RND_NONCE) {
     guard let base = target.baseAddress, target.count > 0 else { return }
     // It fails only where the system has no randomness at all; no secret may be made then.
-    precondition(gnutls_rnd(GNUTLS_RND_NONCE, base, target.count) == 0, "the system gives random bytes")
+    precondition(gnutls_rnd(quality, base, target.count) == 0, "the system gives random bytes")
 }

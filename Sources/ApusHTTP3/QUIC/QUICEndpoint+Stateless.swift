@@ -4,7 +4,7 @@ import CNgtcp2
 /// Answers to datagrams that belong to no connection: bounded in number, and never larger than what caused them.
 extension QUICEndpoint {
     /// RFC 9000 §6.1: an unknown version is answered with those that are known, if the datagram is large enough.
-    func negotiateVersion(_ arrival: Arrival, _ header: ngtcp2_version_cid) {
+    func negotiateVersion(_ arrival: Arrival, _ header: ngtcp2_version_cid) -> Int? {
         guard arrival.datagram.count >= Int(NGTCP2_MAX_UDP_PAYLOAD_SIZE), answerBudget.take(arrival.now) else {
             return drop()
         }
@@ -25,16 +25,14 @@ extension QUICEndpoint {
                 versions.count
             )
         }
-        answer(packet, arrival)
+        return answer(packet, arrival)
     }
 
-    /// RFC 9000 §10.3: tells a client that its connection is no more; only for IDs that this worker made.
-    func resetStateless(_ arrival: Arrival, _ identifier: ConnectionID) {
+    /// RFC 9000 §10.3: tells a client that its connection is no more; only for IDs that this worker answers for.
+    func resetStateless(_ arrival: Arrival, _ identifier: ConnectionID) -> Int? {
         // Shorter than its trigger, so that two endpoints cannot reset each other for ever (RFC 9000 §10.3.3).
         let length = min(arrival.datagram.count - 1, 43)
-        guard length >= ConnectionIDRouting.length + 20, routing.owner(of: identifier) == .ourselves,
-            answerBudget.take(arrival.now)
-        else { return drop() }
+        guard length >= ConnectionIDRouting.length + 20, answerBudget.take(arrival.now) else { return drop() }
         var token: [UInt8] = Array(repeating: 0, count: Int(NGTCP2_STATELESS_RESET_TOKENLEN))
         var target = identifier.cValue
         token.withUnsafeMutableBytes { resetToken($0, of: &target, secret: configuration.secrets.staticSecret) }
@@ -43,11 +41,11 @@ extension QUICEndpoint {
         let packet = written(upTo: length) { target, capacity in
             ngtcp2_pkt_write_stateless_reset(target, capacity, token, random, random.count)
         }
-        answer(packet, arrival)
+        return answer(packet, arrival)
     }
 
     /// Turns a newcomer away who would come too late, or be one too many.
-    func refuse(_ arrival: Arrival, _ header: ngtcp2_pkt_hd) {
+    func refuse(_ arrival: Arrival, _ header: ngtcp2_pkt_hd) -> Int? {
         guard answerBudget.take(arrival.now) else { return drop() }
         var peer = header.scid
         var own = header.dcid
@@ -63,7 +61,7 @@ extension QUICEndpoint {
                 0
             )
         }
-        answer(packet, arrival)
+        return answer(packet, arrival)
     }
 
     private func written(upTo capacity: Int, _ write: (UnsafeMutablePointer<UInt8>?, Int) -> Int) -> [UInt8] {

@@ -4,15 +4,33 @@ import CNgtcp2
 /// All QUIC connections of one worker: datagrams in, connections that need attention and stateless answers out.
 ///
 /// No socket and no clock. Confined to one thread; it must outlive its connections. The driver gives it every datagram
-/// of a batch, then serves the connections of ``nextTouched()``, then sends what ``nextTransmit(into:)`` gives.
+/// of a batch, forwards those that are another worker's, then serves the connections of ``nextTouched()``, then sends
+/// what ``nextTransmit(into:)`` gives.
 package final class QUICEndpoint {
-    package let configuration: QUICConfiguration
+    package private(set) var configuration: QUICConfiguration
     /// How connection IDs name workers.
     package let routing: ConnectionIDRouting
+    /// The slots that take new connections, in the order that all workers know; empty where everybody is ours.
+    ///
+    /// - Precondition: Each lies below the number of slots.
+    package var newcomers: [Int] = [] {
+        didSet { precondition(newcomers.allSatisfy(isSlot), "newcomers go to slots that share the port") }
+    }
+    /// Slots without a worker, for whose connections this one speaks.
+    ///
+    /// - Precondition: Each lies below the number of slots.
+    package var adoptedSlots: Set<Int> = [] {
+        didSet { precondition(adoptedSlots.allSatisfy(isSlot), "adopted slots are among those that share the port") }
+    }
+    /// The certificate and key of connections from now on; open ones keep theirs.
+    package var credentials: QUICServerCredentials {
+        get { configuration.credentials }
+        set { configuration.credentials = newValue }
+    }
     /// Counts what was not worth an answer.
     package private(set) var droppedDatagrams = 0
     /// Connections that are open.
-    package private(set) var connectionCount = 0
+    package internal(set) var connectionCount = 0
     /// No newcomer is accepted any more.
     package private(set) var isShuttingDown = false
 
@@ -40,29 +58,41 @@ package final class QUICEndpoint {
         table.removeAll()
     }
 
+    private func isSlot(_ slot: Int) -> Bool {
+        slot >= 0 && slot < routing.slotCount
+    }
+
     // MARK: Input
 
-    /// Takes one datagram from the socket.
+    /// Takes one datagram from the socket, or from another worker.
+    ///
+    /// - Parameter isForwarded: Whether another worker has sent it here; it is never sent on, so that no two workers of
+    ///   different minds pass it to and fro.
+    /// - Returns: The slot whose worker must have the datagram, exactly as it is; nil where it is done with.
     package func receive(
         _ datagram: UnsafeRawBufferPointer,
         local: SocketAddress,
         remote: SocketAddress,
         ecn: UInt8,
-        now: Instant
-    ) {
+        now: Instant,
+        isForwarded: Bool = false
+    ) -> Int? {
         // Nothing shorter is a QUIC packet: a header byte, an ID, a packet number and 16 bytes of protection.
-        guard datagram.count >= 21, !Self.isReflectionPort(remote.port) else {
-            droppedDatagrams += 1
-            return
-        }
-        let arrival = Arrival(datagram: datagram, local: local, remote: remote, ecn: ecn, now: now)
-        if datagram[0] & 0x80 == 0 {
+        guard datagram.count >= 21, !Self.isReflectionPort(remote.port) else { return drop() }
+        let arrival = Arrival(
+            datagram: datagram,
+            local: local,
+            remote: remote,
+            ecn: ecn,
+            now: now,
+            isForwarded: isForwarded
+        )
+        guard arrival.isLong else {
             let bytes = UnsafeRawBufferPointer(rebasing: datagram[1..<1 + ConnectionIDRouting.length])
-            guard let identifier = ConnectionID(bytes) else { return }
-            route(arrival, to: identifier)
-        } else {
-            receiveLong(arrival)
+            guard let identifier = ConnectionID(bytes) else { return drop() }
+            return route(arrival, to: identifier)
         }
+        return receiveLong(arrival)
     }
 
     /// A datagram with all that is known about it.
@@ -72,11 +102,14 @@ package final class QUICEndpoint {
         let remote: SocketAddress
         let ecn: UInt8
         let now: Instant
+        let isForwarded: Bool
 
+        /// RFC 9000 §17.2: long headers are those of handshakes.
+        var isLong: Bool { datagram[0] & 0x80 != 0 }
         var start: UnsafePointer<UInt8>? { datagram.baseAddress?.assumingMemoryBound(to: UInt8.self) }
     }
 
-    private func receiveLong(_ arrival: Arrival) {
+    private func receiveLong(_ arrival: Arrival) -> Int? {
         var header = ngtcp2_version_cid()
         let status = ngtcp2_pkt_decode_version_cid(
             &header,
@@ -88,15 +121,16 @@ package final class QUICEndpoint {
         case 0:
             guard let identifier = ConnectionID(UnsafeRawBufferPointer(start: header.dcid, count: header.dcidlen))
             else { return drop() }
-            route(arrival, to: identifier)
+            return route(arrival, to: identifier)
         case NGTCP2_ERR_VERSION_NEGOTIATION:
-            negotiateVersion(arrival, header)
+            // Whose it is does not matter: the answer is the same everywhere.
+            return negotiateVersion(arrival, header)
         default:
-            drop()
+            return drop()
         }
     }
 
-    private func route(_ arrival: Arrival, to identifier: ConnectionID) {
+    private func route(_ arrival: Arrival, to identifier: ConnectionID) -> Int? {
         switch table[identifier] {
         case .connection(let connection):
             connection.receive(
@@ -107,17 +141,21 @@ package final class QUICEndpoint {
                 now: arrival.now
             )
             touch(connection)
+            return nil
         case .closed(let closed):
-            if closed.answersNext() { answer(closed.packet, arrival) }
-        case nil where arrival.datagram[0] & 0x80 == 0:
-            resetStateless(arrival, identifier)
+            return closed.answersNext() ? answer(closed.packet, arrival) : nil
         case nil:
-            accept(arrival, identifier)
+            return receiveUnknown(arrival, identifier)
         }
     }
 
-    func drop() {
+    /// Counts a datagram with which nothing is done.
+    ///
+    /// - Returns: nil, what ``receive(_:local:remote:ecn:now:isForwarded:)`` says of it.
+    @discardableResult
+    func drop() -> Int? {
         droppedDatagrams += 1
+        return nil
     }
 
     /// Ports from which only reflected traffic comes: answering would feed the attack.
@@ -126,36 +164,6 @@ package final class QUICEndpoint {
         case 0, 17, 19, 53, 111, 123, 137, 138, 161, 389, 500, 1900, 3702, 5353, 5355, 11211: true
         default: false
         }
-    }
-
-    // MARK: Newcomers
-
-    private func accept(_ arrival: Arrival, _ identifier: ConnectionID) {
-        // An ID of ours that is not in the table belongs to a connection that is gone, or to another worker.
-        guard routing.owner(of: identifier) == .nobody else { return drop() }
-        var header = ngtcp2_pkt_hd()
-        guard ngtcp2_accept(&header, arrival.start, arrival.datagram.count) == 0 else { return drop() }
-        guard !isShuttingDown, connectionCount < configuration.limits.maxConnections else {
-            refuse(arrival, header)
-            return
-        }
-        let newcomer = QUICConnection.Newcomer(
-            header: header,
-            local: arrival.local,
-            remote: arrival.remote,
-            identifier: routing.make()
-        )
-        guard let connection = HTTP3Connection(newcomer, endpoint: self, now: arrival.now) else { return drop() }
-        connectionCount += 1
-        for identifier in connection.identifiers { table.insert(identifier, connection) }
-        connection.receive(
-            arrival.datagram,
-            local: arrival.local,
-            remote: arrival.remote,
-            ecn: arrival.ecn,
-            now: arrival.now
-        )
-        touch(connection)
     }
 
     // MARK: Attention
@@ -241,13 +249,20 @@ package final class QUICEndpoint {
         answers.isEmpty ? nil : answers.removeFirst().transmit(in: buffer)
     }
 
-    func answer(_ bytes: [UInt8], _ arrival: Arrival) {
+    /// Sends a datagram back to where one came from.
+    ///
+    /// - Returns: nil, what ``receive(_:local:remote:ecn:now:isForwarded:)`` says of the one that caused it.
+    func answer(_ bytes: [UInt8], _ arrival: Arrival) -> Int? {
         queueAnswer(bytes, local: arrival.local, remote: arrival.remote)
+        return nil
     }
 
     private func queueAnswer(_ bytes: [UInt8], local: SocketAddress, remote: SocketAddress) {
         // Nobody drains them: better to lose some than to gather them without bound.
-        guard answers.count < 1024 else { return drop() }
+        guard answers.count < 1024 else {
+            drop()
+            return
+        }
         answers.append(HeldTrain(bytes, local: local, remote: remote))
     }
 }

@@ -46,7 +46,8 @@ final class Simulation {
             limits: limits,
             credentials: try TestCertificate.shared.credentials(),
             secrets: secrets,
-            webSockets: webSockets
+            webSockets: webSockets,
+            wallClock: { 0 }
         )
         configuration.slot = slots.own
         configuration.slotCount = slots.count
@@ -140,7 +141,7 @@ final class Simulation {
         for datagram in network.arrivals(at: now) {
             if datagram.target == serverAddress {
                 datagram.bytes.withUnsafeBytes {
-                    endpoint.receive($0, local: serverAddress, remote: datagram.source, ecn: 0, now: now)
+                    _ = endpoint.receive($0, local: serverAddress, remote: datagram.source, ecn: 0, now: now)
                 }
             } else {
                 clients.first { $0.local == datagram.target }?.receive(datagram.bytes, now: now)

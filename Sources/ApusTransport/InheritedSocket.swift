@@ -18,6 +18,10 @@ struct InheritedSocket {
         guard let address = Self.address(of: descriptor, family) else {
             throw SystemError("bound address", code: EDESTADDRREQ)
         }
+        // What is bound to IPv4 in the guise of IPv6 would tell its own address as the one and its peers' as the other.
+        if kind == .udp, case .ip(let ip) = address, (ip.family == .ipv6) != (family == AF_INET6) {
+            throw SystemError("socket family", code: EAFNOSUPPORT)
+        }
         self.address = address
         guard !Self.hasPeer(descriptor) else { throw SystemError("peer", code: EISCONN) }
     }

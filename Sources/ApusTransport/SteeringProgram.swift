@@ -18,8 +18,9 @@ package struct SteeringProgram: Hashable, Sendable {
         let operand: UInt32
     }
 
-    /// Newcomers' slots in one program, which the kernel limits to 4096 instructions: two for each.
-    package static let maxNewcomers = 2000
+    /// Newcomers' slots in one program. Each takes 24 bytes of it in the kernel's own form, which some systems
+    /// limit to 20 KiB (`net.core.optmem_max`).
+    package static let maxNewcomers = 512
     /// Bytes of the shortest datagram that is looked at: less carries no packet of QUIC.
     static let minDatagramBytes: UInt32 = 24
 

@@ -12,12 +12,14 @@ extension HTTP3Connection {
         let now = advance(to: now)
         isExhausted = false
         guard let http = sink.pointee.http, ngtcp2_conn_get_handshake_completed(quic.handle) != 0 else {
-            close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+            // The client's first requests come with the end of the handshake: they are served.
+            shutdownStep = .shakingHands(until: now + .seconds(HTTP3Constants.handshakeGrace))
+            endpoint.schedule(self)
             return
         }
         // RFC 9114 §5.2: first an ID that refuses nothing, and the real one when the notice has arrived.
         nghttp3_conn_submit_shutdown_notice(http)
-        lingers = openStreams > 0
+        if openStreams > 0 { lingers = true }
         let wait = min(TimeSpan(nanoseconds: ngtcp2_conn_get_pto(quic.handle)), .seconds(1))
         shutdownStep = .noticed(next: now + wait)
         endpoint.touch(self)
@@ -35,8 +37,11 @@ extension HTTP3Connection {
             shutdownStep = .refusing
             nghttp3_conn_shutdown(http)
         }
-        if case .lingering(let until) = shutdownStep, until <= now {
+        switch shutdownStep {
+        case .shakingHands(let until) where until <= now, .lingering(let until) where until <= now:
             close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+        default:
+            break
         }
         closeIfDrained(now: now)
     }

@@ -44,7 +44,7 @@ package final class HTTP3Connection {
     var credit: ReceiveCredit
     var resets: TokenBucket
     var shutdownStep = ShutdownStep.none
-    /// Whether requests were under way when the shutdown began.
+    /// Whether requests were under way when the shutdown began, or have come since.
     var lingers = false
 
     /// Trains that the socket did not take, oldest first.
@@ -53,6 +53,8 @@ package final class HTTP3Connection {
     var pendingFins: [Int64] = []
     /// ngtcp2 has nothing to say until something happens.
     var isExhausted = false
+    /// The client has not proved its address yet, and came without a token.
+    var isUnproved = false
     /// In the endpoint's list of connections that need attention.
     var isTouched = false
     var heapIndex = -1
@@ -61,6 +63,8 @@ package final class HTTP3Connection {
     /// What of the graceful end has been done.
     enum ShutdownStep {
         case none
+        /// The handshake is not over; it has until then.
+        case shakingHands(until: Instant)
         /// The first GOAWAY is out; the one with the real ID follows at this time.
         case noticed(next: Instant)
         /// No more requests are accepted.
@@ -126,6 +130,7 @@ package final class HTTP3Connection {
         if sink.pointee.streamsBegun != streamsSeen {
             streamsSeen = sink.pointee.streamsBegun
             watchForStalls(within: .seconds(limits.headTimeout))
+            if case .noticed = shutdownStep { lingers = true }
         }
         if status != 0 { fail(status, now: now) }
     }
@@ -150,6 +155,7 @@ package final class HTTP3Connection {
         var expiry = ngtcp2_conn_get_expiry(quic.handle)
         switch shutdownStep {
         case .none, .refusing: break
+        case .shakingHands(let until): expiry = min(expiry, until.nanoseconds)
         case .noticed(let next): expiry = min(expiry, next.nanoseconds)
         case .lingering(let until): expiry = min(expiry, until.nanoseconds)
         }
@@ -176,8 +182,32 @@ package final class HTTP3Connection {
         }
         if sink.pointee.handshakeCompleted {
             sink.pointee.handshakeCompleted = false
-            quic?.tls.sendTicket()
+            handshakeCompleted()
         }
+        if let address = sink.pointee.provedAddress {
+            sink.pointee.provedAddress = nil
+            sendToken(for: address)
+        }
+    }
+
+    /// Gives the client what makes its next connection cheaper, and goes on with a shutdown that has waited for this.
+    private func handshakeCompleted() {
+        guard let quic else { return }
+        quic.tls.sendTicket()
+        sendToken(for: quic.remote)
+        endpoint.addressProved(self)
+        guard case .shakingHands = shutdownStep else { return }
+        shutdownStep = .none
+        lingers = true
+        shutdown(now: latest)
+    }
+
+    /// RFC 9000 §8.1.3: with the token the client need not prove this address again.
+    private func sendToken(for address: SocketAddress) {
+        guard let quic else { return }
+        let token = endpoint.tokens.newToken(for: address)
+        // Without it the next handshake takes as long as this one: nothing to act on.
+        if !token.isEmpty { _ = ngtcp2_conn_submit_new_token(quic.handle, token, token.count) }
     }
 
     // MARK: Output

@@ -12,6 +12,8 @@ enum HTTP3Constants {
     /// Seconds between two packets that keep a connection alive, at the least: a peer must not make us send more often by
     /// saying that it is soon gone.
     static let minKeepAlive = 1.0
+    /// Seconds that a handshake may still take once the server shuts down.
+    static let handshakeGrace = 3.0
     /// Memory for arriving body bytes that a connection keeps for the next ones; and where tunnels may keep it idle.
     static let keptArena = 64 * 1024
     static let keptArenaWithTunnels = 4 * 1024

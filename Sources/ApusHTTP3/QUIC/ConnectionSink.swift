@@ -50,6 +50,8 @@ struct ConnectionSink {
     var issued: [ConnectionID] = []
     var retired: [ConnectionID] = []
     var handshakeCompleted = false
+    /// Where the peer has migrated to, as soon as it has proved that the address is its own.
+    var provedAddress: SocketAddress?
     /// The HTTP/3 or QPACK error code with which the connection must end.
     var applicationError: UInt64?
 

@@ -1,3 +1,4 @@
+import ApusHTTP
 import CNghttp3
 import CNgtcp2
 
@@ -50,6 +51,13 @@ enum QUICCallbacks {
         }
         callbacks.handshake_completed = { _, user in
             connectionSink(user)?.pointee.handshakeCompleted = true
+            return 0
+        }
+        callbacks.path_validation = { _, flags, path, _, result, user in
+            guard flags & NGTCP2_PATH_VALIDATION_FLAG_NEW_TOKEN != 0,
+                result == NGTCP2_PATH_VALIDATION_RESULT_SUCCESS, let address = path?.pointee.remote.addr
+            else { return 0 }
+            connectionSink(user)?.pointee.provedAddress = SocketAddress(address)
             return 0
         }
         callbacks.recv_tx_key = { _, level, user in

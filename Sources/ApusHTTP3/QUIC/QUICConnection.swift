@@ -17,6 +17,8 @@ final class QUICConnection {
     struct Newcomer {
         /// The decoded header of the client's first packet.
         let header: ngtcp2_pkt_hd
+        /// What its token proves; the token itself lies in the datagram.
+        let proof: AddressTokens.Proof
         let local: SocketAddress
         let remote: SocketAddress
         /// The first ID that we issue.
@@ -36,7 +38,7 @@ final class QUICConnection {
         path = .allocate(capacity: 1)
         path.initialize(to: ngtcp2_path_storage())
         Self.fill(path, local: newcomer.local, remote: newcomer.remote)
-        var settings = Self.settings(configuration, now)
+        var settings = Self.settings(configuration, newcomer, now)
         var parameters = Self.parameters(configuration, newcomer)
         var peerID = newcomer.header.scid
         var ownID = newcomer.identifier.cValue
@@ -74,7 +76,11 @@ final class QUICConnection {
         path.deallocate()
     }
 
-    private static func settings(_ configuration: QUICConfiguration, _ now: Instant) -> ngtcp2_settings {
+    private static func settings(
+        _ configuration: QUICConfiguration,
+        _ newcomer: Newcomer,
+        _ now: Instant
+    ) -> ngtcp2_settings {
         var settings = ngtcp2_settings()
         ngtcp2_settings_default_versioned(NGTCP2_SETTINGS_VERSION, &settings)
         settings.initial_ts = now.nanoseconds
@@ -83,6 +89,15 @@ final class QUICConnection {
         // The windows follow the applications, never the library's guess.
         settings.max_window = 0
         settings.max_stream_window = 0
+        // With a token the address counts as proved, and nothing limits what is sent there (RFC 9000 §8.1).
+        switch newcomer.proof {
+        case .none, .invalid: return settings
+        case .known: settings.token_type = NGTCP2_TOKEN_TYPE_NEW_TOKEN
+        case .retried: settings.token_type = NGTCP2_TOKEN_TYPE_RETRY
+        }
+        // ngtcp2 copies it while the connection is made.
+        settings.token = newcomer.header.token
+        settings.tokenlen = newcomer.header.tokenlen
         return settings
     }
 
@@ -95,6 +110,12 @@ final class QUICConnection {
         ngtcp2_transport_params_default_versioned(NGTCP2_TRANSPORT_PARAMS_VERSION, &parameters)
         parameters.original_dcid = newcomer.header.dcid
         parameters.original_dcid_present = 1
+        // RFC 9000 §7.3: the client checks that it was the same server that had it come again.
+        if case .retried(let original) = newcomer.proof {
+            parameters.original_dcid = original
+            parameters.retry_scid = newcomer.header.dcid
+            parameters.retry_scid_present = 1
+        }
         parameters.initial_max_stream_data_bidi_remote = UInt64(clamping: limits.streamReceiveWindow)
         parameters.initial_max_stream_data_uni = UInt64(HTTP3Constants.controlStreamWindow)
         parameters.initial_max_data = UInt64(clamping: limits.connectionReceiveWindow)

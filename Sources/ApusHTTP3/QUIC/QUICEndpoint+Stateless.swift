@@ -46,21 +46,47 @@ extension QUICEndpoint {
 
     /// Turns a newcomer away who would come too late, or be one too many.
     func refuse(_ arrival: Arrival, _ header: ngtcp2_pkt_hd) -> Int? {
+        close(arrival, header, code: UInt64(NGTCP2_CONNECTION_REFUSED))
+    }
+
+    /// RFC 9000 §8.1.2: a client takes no second Retry packet, so that one whose answer to the first proves nothing is told
+    /// at once.
+    func refuseToken(_ arrival: Arrival, _ header: ngtcp2_pkt_hd) -> Int? {
+        close(arrival, header, code: UInt64(NGTCP2_INVALID_TOKEN))
+    }
+
+    private func close(_ arrival: Arrival, _ header: ngtcp2_pkt_hd, code: UInt64) -> Int? {
         guard answerBudget.take(arrival.now) else { return drop() }
         var peer = header.scid
         var own = header.dcid
         let packet = written(upTo: Int(NGTCP2_MAX_UDP_PAYLOAD_SIZE)) { target, capacity in
-            ngtcp2_crypto_write_connection_close(
+            ngtcp2_crypto_write_connection_close(target, capacity, header.version, &peer, &own, code, nil, 0)
+        }
+        return answer(packet, arrival)
+    }
+
+    /// RFC 9000 §8.1.2: has a newcomer come again with a token that was sent to its address.
+    ///
+    /// The ID that it must use is one of ours: what it sends next is steered to this worker.
+    func retry(_ arrival: Arrival, _ header: ngtcp2_pkt_hd) -> Int? {
+        guard gate.maySend(arrival.now) else { return drop() }
+        var newID = routing.make().cValue
+        let token = tokens.retryToken(for: arrival.remote, header: header, newID: newID)
+        var peer = header.scid
+        var original = header.dcid
+        let packet = written(upTo: Int(NGTCP2_MAX_UDP_PAYLOAD_SIZE)) { target, capacity in
+            ngtcp2_crypto_write_retry(
                 target,
                 capacity,
                 header.version,
                 &peer,
-                &own,
-                UInt64(NGTCP2_CONNECTION_REFUSED),
-                nil,
-                0
+                &newID,
+                &original,
+                token,
+                token.count
             )
         }
+        retriesSent += 1
         return answer(packet, arrival)
     }
 

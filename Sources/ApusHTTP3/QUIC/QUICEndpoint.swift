@@ -31,6 +31,10 @@ package final class QUICEndpoint {
     package private(set) var droppedDatagrams = 0
     /// Connections that are open.
     package internal(set) var connectionCount = 0
+    /// Counts the Retry packets that were sent.
+    package internal(set) var retriesSent = 0
+    /// Whether so many clients come without a proof of their address that it is demanded now (``QUICRetry/automatic``).
+    package var isRetryEngaged: Bool { gate.engagedUntil != nil }
     /// No newcomer is accepted any more.
     package private(set) var isShuttingDown = false
 
@@ -41,6 +45,8 @@ package final class QUICEndpoint {
     private var closedExpiries = ExpiryHeap<ClosedConnection>()
     private var answers: [HeldTrain] = []
     var answerBudget: TokenBucket
+    var tokens: AddressTokens
+    var gate: RetryGate
 
     package init(configuration: QUICConfiguration) {
         self.configuration = configuration
@@ -51,6 +57,8 @@ package final class QUICEndpoint {
         )
         let rate = configuration.statelessAnswersPerSecond
         answerBudget = TokenBucket(burst: rate, perSecond: Double(rate))
+        tokens = AddressTokens(configuration: configuration)
+        gate = RetryGate(configuration: configuration)
     }
 
     deinit {
@@ -187,7 +195,8 @@ package final class QUICEndpoint {
 
     /// When ``handleTimeout(now:)`` is next needed; it may be early.
     package var deadline: Instant? {
-        let earliest = min(expiries.earliest ?? .max, closedExpiries.earliest ?? .max)
+        let expiry = min(expiries.earliest ?? .max, closedExpiries.earliest ?? .max)
+        let earliest = min(expiry, gate.engagedUntil?.nanoseconds ?? .max)
         return earliest == .max ? nil : Instant(nanoseconds: earliest)
     }
 
@@ -204,6 +213,7 @@ package final class QUICEndpoint {
             }
         }
         while let closed = closedExpiries.popDue(now.nanoseconds) { forget(closed) }
+        gate.release(now)
     }
 
     /// Remembers when a connection needs the time.
@@ -228,6 +238,7 @@ package final class QUICEndpoint {
         until deadline: Instant?
     ) {
         connectionCount -= 1
+        addressProved(connection)
         expiries.remove(connection)
         touch(connection)
         for identifier in connection.identifiers { table.remove(identifier) }
@@ -238,6 +249,13 @@ package final class QUICEndpoint {
         closedExpiries.schedule(closed, at: deadline.nanoseconds)
     }
 
+    /// A client that came without a proof of its address has brought it, or is gone.
+    func addressProved(_ connection: HTTP3Connection) {
+        guard connection.isUnproved else { return }
+        connection.isUnproved = false
+        gate.ended()
+    }
+
     private func forget(_ closed: ClosedConnection) {
         for identifier in closed.identifiers { table.remove(identifier) }
     }
@@ -246,7 +264,7 @@ package final class QUICEndpoint {
 
     /// The next datagram that belongs to no connection; one that the socket does not take is simply lost.
     package func nextTransmit(into buffer: TransmitBuffer) -> Transmit? {
-        answers.isEmpty ? nil : answers.removeFirst().transmit(in: buffer)
+        answers.popLast()?.transmit(in: buffer)
     }
 
     /// Sends a datagram back to where one came from.

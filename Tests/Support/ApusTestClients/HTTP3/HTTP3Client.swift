@@ -15,6 +15,8 @@ package final class HTTP3Client {
         package var consumes = true
         package var version: UInt32 = 1
         package var serverName = "localhost"
+        /// What a NEW_TOKEN frame of an earlier connection has brought; goes with the first packet.
+        package var token: [UInt8] = []
 
         package init(
             streamWindow: UInt64 = 256 * 1024,
@@ -69,6 +71,10 @@ package final class HTTP3Client {
     package internal(set) var failure: Int32 = 0
     package internal(set) var receivedVersionNegotiation = false
     package internal(set) var receivedStatelessReset = false
+    /// Retry packets that were answered.
+    package internal(set) var retries = 0
+    /// What NEW_TOKEN frames have brought.
+    package internal(set) var newTokens: [[UInt8]] = []
     /// Requests that wait for the handshake.
     var waiting: [() -> Void] = []
     package internal(set) var maxStreams: UInt64 = 0
@@ -131,6 +137,12 @@ package final class HTTP3Client {
         var settings = ngtcp2_settings()
         ngtcp2_settings_default_versioned(NGTCP2_SETTINGS_VERSION, &settings)
         settings.initial_ts = now.nanoseconds
+        if !options.token.isEmpty {
+            // The library copies it.
+            settings.token = UnsafePointer(keep(options.token).baseAddress)
+            settings.tokenlen = options.token.count
+            settings.token_type = NGTCP2_TOKEN_TYPE_NEW_TOKEN
+        }
         var parameters = ngtcp2_transport_params()
         ngtcp2_transport_params_default_versioned(NGTCP2_TRANSPORT_PARAMS_VERSION, &parameters)
         parameters.initial_max_stream_data_bidi_local = options.streamWindow

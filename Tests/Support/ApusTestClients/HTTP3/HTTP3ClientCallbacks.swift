@@ -8,7 +8,14 @@ enum HTTP3ClientCallbacks {
     static var quic: ngtcp2_callbacks {
         var callbacks = ngtcp2_callbacks()
         callbacks.client_initial = ngtcp2_crypto_client_initial_cb
-        callbacks.recv_retry = ngtcp2_crypto_recv_retry_cb
+        callbacks.recv_retry = { quic, header, user in
+            client(user).retries += 1
+            return ngtcp2_crypto_recv_retry_cb(quic, header, user)
+        }
+        callbacks.recv_new_token = { _, token, count, user in
+            client(user).newTokens.append(Array(UnsafeBufferPointer(start: token, count: count)))
+            return 0
+        }
         callbacks.recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb
         callbacks.encrypt = ngtcp2_crypto_encrypt_cb
         callbacks.decrypt = ngtcp2_crypto_decrypt_cb

@@ -15,6 +15,10 @@ package final class HTTP3Client {
         package var consumes = true
         package var version: UInt32 = 1
         package var serverName = "localhost"
+        /// Bytes that make the ClientHello larger, so that it takes a second datagram.
+        package var helloPadding = 0
+        /// The length of the ID by which the server is first called.
+        package var destinationLength = 18
         /// What a NEW_TOKEN frame of an earlier connection has brought; goes with the first packet.
         package var token: [UInt8] = []
 
@@ -126,11 +130,44 @@ package final class HTTP3Client {
         ngtcp2_crypto_gnutls_configure_client_session(tls)
         gnutls_session_set_ptr(tls, reference)
         gnutls_server_name_set(tls, GNUTLS_NAME_DNS, options.serverName, options.serverName.utf8.count)
+        if options.helloPadding > 0 { padHello() }
         var name = Array(options.alpn.utf8)
         name.withUnsafeMutableBufferPointer { name in
             var datum = gnutls_datum_t(data: name.baseAddress, size: UInt32(name.count))
             _ = gnutls_alpn_set_protocols(tls, &datum, 1, 0)
         }
+    }
+
+    /// Adds an extension that no server knows (RFC 8701 reserves its number).
+    private func padHello() {
+        gnutls_session_ext_register(
+            tls,
+            "padding",
+            0x5a5a,
+            GNUTLS_EXT_TLS,
+            { _, _, _ in 0 },
+            { session, buffer in
+                guard
+                    let reference = gnutls_session_get_ptr(session)?
+                        .assumingMemoryBound(to: ngtcp2_crypto_conn_ref.self),
+                    let user = reference.pointee.user_data
+                else { return 0 }
+                let count = Unmanaged<HTTP3Client>.fromOpaque(user).takeUnretainedValue().options.helloPadding
+                let padding = [UInt8](repeating: 0, count: count)
+                return gnutls_buffer_append_data(buffer, padding, padding.count)
+            },
+            nil,
+            nil,
+            nil,
+            UInt32(GNUTLS_EXT_FLAG_TLS.rawValue) | UInt32(GNUTLS_EXT_FLAG_CLIENT_HELLO.rawValue)
+        )
+    }
+
+    /// The server's certificate.
+    package var peerCertificate: [UInt8]? {
+        var count: UInt32 = 0
+        guard let chain = gnutls_certificate_get_peers(tls, &count), count > 0 else { return nil }
+        return Array(UnsafeBufferPointer(start: chain.pointee.data, count: Int(chain.pointee.size)))
     }
 
     private func setUpQUIC(_ now: Instant) {
@@ -151,7 +188,7 @@ package final class HTTP3Client {
         parameters.initial_max_streams_uni = 3
         parameters.max_idle_timeout = options.idleTimeout
         parameters.active_connection_id_limit = 7
-        var destination = randomID(18)
+        var destination = randomID(options.destinationLength)
         var source = randomID(17)
         var callbacks = HTTP3ClientCallbacks.quic
         withPath { path in

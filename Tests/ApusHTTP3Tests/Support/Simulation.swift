@@ -66,36 +66,20 @@ final class Simulation {
 
     /// Answers every request with a few bytes.
     func answerHello(_ connection: HTTP3Connection, _ event: StreamEvent) {
-        answer(connection, event, "Hello, World!")
+        connection.answerHello(event)
     }
 
     func answer(_ connection: HTTP3Connection, _ event: StreamEvent, _ body: Bytes) {
-        guard case .request(let id, _) = event else { return }
-        answer(connection, id, body)
+        if case .request(let id, _) = event { connection.answer(id, body) }
     }
 
     func answer(_ connection: HTTP3Connection, _ id: StreamID, _ body: Bytes, status: Int = 200) {
-        connection.send(.head(ResponseHead(status: status, headers: ["content-type": "text/plain"])), on: id)
-        connection.send(.body(body, end: true), on: id)
-        connection.applicationEnded(on: id)
+        connection.answer(id, body, status: status)
     }
 
     /// Sends every request's body back as it comes, and its trailers.
     func echo(_ connection: HTTP3Connection, _ event: StreamEvent) {
-        switch event {
-        case .request(let id, _):
-            connection.send(.head(ResponseHead(status: 200, headers: [:])), on: id)
-        case .body(let id, let bytes):
-            connection.send(.body(bytes, end: false), on: id)
-            connection.consumed(bytes.count, on: id)
-        case .end(let id, let trailers):
-            connection.send(trailers.map { .trailers($0) } ?? .body(Bytes(), end: true), on: id)
-            connection.applicationEnded(on: id)
-        case .reset(let id, _):
-            connection.applicationEnded(on: id)
-        case .writable:
-            break
-        }
+        connection.echo(event)
     }
 
     // MARK: Time

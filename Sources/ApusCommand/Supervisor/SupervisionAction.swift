@@ -4,7 +4,7 @@ import Logging
 enum SupervisionAction: Equatable, Sendable {
     /// Start a worker in a slot that nobody reads; give it the newcomers of now.
     case spawn(id: Int, index: Int, slot: Int)
-    /// Tell a worker to drain and leave; `isReloading`: another serves in its place.
+    /// Tell a worker to drain and leave; `isReloading`: others go on serving.
     case drain(id: Int, isReloading: Bool)
     /// SIGKILL.
     case kill(id: Int)

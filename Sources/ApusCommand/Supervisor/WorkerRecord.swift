@@ -10,7 +10,7 @@ struct WorkerRecord: Equatable, Sendable {
         case standby
         /// It serves.
         case active
-        /// It was told to drain and leave.
+        /// It has to drain and leave.
         case draining
         /// It was killed, and its exit has not been seen yet.
         case killed
@@ -27,4 +27,54 @@ struct WorkerRecord: Equatable, Sendable {
     var state = State.starting
     /// How many requests it has served, by its last answer.
     var requests = 0
+
+    /// Whether it has ever been ready.
+    var wasReady = false
+    /// Whether its loop turns; from when it is ready on.
+    var watch: HangWatch?
+    /// When it is replaced for its age.
+    var expiresAt: Instant?
+    /// After how many requests it is replaced.
+    var requestLimit: Int?
+    /// Why it is to be replaced, once it is.
+    var recycling: String?
+    /// Whether somebody else has told it to stop.
+    var isLeaving = false
+    /// What it has to be told about its drain, until it is told: whether another serves in its place.
+    var untoldDrain: Bool?
+    /// When a drain takes too long.
+    var drainDeadline: Instant?
+    /// Whether its drain took too long.
+    var isOverdue = false
+
+    init(id: Int, index: Int, slot: Int, startedAt: Instant) {
+        self.id = id
+        self.index = index
+        self.slot = slot
+        self.startedAt = startedAt
+    }
+
+    /// The next time at which something about it has to be done.
+    var due: Instant? {
+        switch state {
+        case .starting, .killed: return nil
+        case .standby: return watch?.due
+        case .draining: return drainDeadline
+        case .active:
+            let expiry = recycling == nil ? expiresAt : nil
+            return [watch?.due, expiry].compactMap { $0 }.min()
+        }
+    }
+}
+
+/// What a supervisor knows of an index: one active worker serves it, in one of its two slots.
+struct IndexRecord: Equatable, Sendable {
+    /// The slot of its worker, or where the last one was.
+    var home: Int
+    /// The worker that serves it or is about to; nil while a successor has to wait.
+    var worker: Int?
+    /// How long successors wait.
+    var backoff = Backoff()
+    /// When the successor may start; nil: at once.
+    var successorDue: Instant?
 }

@@ -21,6 +21,8 @@ package final class HTTP3Client {
         package var destinationLength = 18
         /// What a NEW_TOKEN frame of an earlier connection has brought; goes with the first packet.
         package var token: [UInt8] = []
+        /// What an earlier connection has kept with ``HTTP3Client/session``.
+        package var session: [UInt8]?
 
         package init(
             streamWindow: UInt64 = 256 * 1024,
@@ -92,6 +94,18 @@ package final class HTTP3Client {
     /// Whether the server has sent a session ticket.
     package var hasTicket: Bool { gnutls_session_get_flags(tls) & GNUTLS_SFLAGS_SESSION_TICKET.rawValue != 0 }
 
+    /// What a later connection offers in order to resume this one's session; nil before there is a ticket.
+    package var session: [UInt8]? {
+        // Far more than a session with a small certificate takes.
+        var bytes = [UInt8](repeating: 0, count: 16 * 1024)
+        var count = bytes.count
+        guard hasTicket, gnutls_session_get_data(tls, &bytes, &count) == 0 else { return nil }
+        return Array(bytes.prefix(count))
+    }
+
+    /// Whether the server has resumed the session that was offered.
+    package var wasResumed: Bool { gnutls_session_is_resumed(tls) != 0 }
+
     package init(local: SocketAddress, remote: SocketAddress, now: Instant, options: Options = Options()) {
         self.local = local
         self.remote = remote
@@ -136,6 +150,7 @@ package final class HTTP3Client {
             var datum = gnutls_datum_t(data: name.baseAddress, size: UInt32(name.count))
             _ = gnutls_alpn_set_protocols(tls, &datum, 1, 0)
         }
+        if let session = options.session { gnutls_session_set_data(tls, session, session.count) }
     }
 
     /// Adds an extension that no server knows (RFC 8701 reserves its number).

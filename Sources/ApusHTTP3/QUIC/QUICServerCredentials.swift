@@ -21,6 +21,9 @@ package final class QUICServerCredentials: @unchecked Sendable {
         + ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"
         + ":%SERVER_PRECEDENCE:%DISABLE_TLS13_COMPAT_MODE"
 
+    /// As long as the keys that GnuTLS makes; it takes no other size.
+    package static let ticketKeySize = 64
+
     // Confined to this object but for reads by sessions, which keep it alive.
     let certificate: gnutls_certificate_credentials_t
     let priority: gnutls_priority_t
@@ -30,13 +33,18 @@ package final class QUICServerCredentials: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - password: For an encrypted key.
-    ///   - ticketKey: The key of session tickets, where several workers must understand each other's; else a fresh one.
+    ///   - ticketKey: What the keys of session tickets are derived from, where several workers must understand each
+    ///     other's, ``ticketKeySize`` bytes; else fresh bytes. GnuTLS changes the derived keys with the clock, at the
+    ///     same moment wherever the bytes are the same, and opens tickets of the period before too.
     package init(
         certificateFile: String,
         keyFile: String,
         password: String? = nil,
         ticketKey: [UInt8]? = nil
     ) throws(QUICCredentialError) {
+        guard ticketKey.map({ $0.count == Self.ticketKeySize }) ?? true else {
+            throw QUICCredentialError("a ticket key has \(Self.ticketKeySize) bytes")
+        }
         let chain = try Self.contents(of: certificateFile, what: "certificate")
         let key = try Self.contents(of: keyFile, what: "key")
         var priority: gnutls_priority_t?
@@ -105,11 +113,10 @@ package final class QUICServerCredentials: @unchecked Sendable {
         }
     }
 
-    /// As long as the keys that GnuTLS makes.
     private static func freshTicketKey() -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: 64) { buffer, count in
+        [UInt8](unsafeUninitializedCapacity: ticketKeySize) { buffer, count in
             fillRandom(UnsafeMutableRawBufferPointer(buffer))
-            count = 64
+            count = ticketKeySize
         }
     }
 

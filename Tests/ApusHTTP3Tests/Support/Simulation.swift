@@ -36,6 +36,7 @@ final class Simulation {
         secrets: QUICSecrets = .random(),
         slots: (own: Int, count: Int) = (0, 1),
         statelessAnswers: Int = 100,
+        ticketKey: [UInt8]? = nil,
         handler: @escaping Handler = { simulation, connection, event in
             simulation.answerHello(connection, event)
         }
@@ -44,7 +45,7 @@ final class Simulation {
         self.handler = handler
         var configuration = QUICConfiguration(
             limits: limits,
-            credentials: try TestCertificate.shared.credentials(),
+            credentials: try TestCertificate.shared.credentials(ticketKey: ticketKey),
             secrets: secrets,
             webSockets: webSockets,
             wallClock: { 0 }

@@ -21,7 +21,12 @@ struct TestCertificate {
         precondition(system(command) == 0, "the openssl tool makes a certificate")
     }
 
-    func credentials(password: String? = nil) throws -> QUICServerCredentials {
-        try QUICServerCredentials(certificateFile: certificateFile, keyFile: keyFile, password: password)
+    func credentials(password: String? = nil, ticketKey: [UInt8]? = nil) throws -> QUICServerCredentials {
+        try QUICServerCredentials(
+            certificateFile: certificateFile,
+            keyFile: keyFile,
+            password: password,
+            ticketKey: ticketKey
+        )
     }
 }

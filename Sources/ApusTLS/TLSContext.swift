@@ -19,13 +19,23 @@ package final class TLSContext: @unchecked Sendable {
     let handle: OpaquePointer
     /// Read by the library's callback as long as a session lives; sessions keep this object.
     private let alpn: ALPNList
+    /// Likewise.
+    private let ticketKeys: TicketKeys?
 
     /// Reads the files and checks that they belong together.
     ///
+    /// - Parameter tickets: server: whoever has the same secret resumes the sessions of the others; nil: only this
+    ///   context's own are resumed.
     /// - Throws: `TLSError.configuration` with one sentence for the operator.
-    package init(configuration: TLSConfiguration) throws(TLSError) {
+    package convenience init(configuration: TLSConfiguration, tickets: TicketSecret? = nil) throws(TLSError) {
+        let keys = tickets.map { TicketKeys($0, clock: TicketKeys.wallClock) }
+        try self.init(configuration: configuration, ticketKeys: keys)
+    }
+
+    init(configuration: TLSConfiguration, ticketKeys: TicketKeys?) throws(TLSError) {
         role = configuration.role
         alpn = ALPNList(configuration.applicationProtocols)
+        self.ticketKeys = ticketKeys
         OpenSSLErrors.clear()
         guard let handle = SSL_CTX_new(role == .server ? TLS_server_method() : TLS_client_method()) else {
             throw .internalFailure(OpenSSLErrors.takeText())
@@ -60,6 +70,7 @@ package final class TLSContext: @unchecked Sendable {
         if role == .server {
             apus_ssl_ctx_prefer_server_ciphers(handle)
             try check(SSL_CTX_set_num_tickets(handle, 1))
+            if let ticketKeys { try check(ticketKeys.install(in: handle)) }
         }
     }
 

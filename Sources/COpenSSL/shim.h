@@ -1,8 +1,13 @@
 #pragma once
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -44,6 +49,24 @@ static inline int apus_ssl_ctx_add_chain_certificate(SSL_CTX *ctx, X509 *certifi
 
 static inline void apus_ssl_ctx_set_max_certificate_list(SSL_CTX *ctx, long bytes) {
     SSL_CTX_set_max_cert_list(ctx, bytes);
+}
+
+static inline int apus_ssl_ctx_set_app_data(SSL_CTX *ctx, void *data) {
+    return SSL_CTX_set_app_data(ctx, data);
+}
+
+static inline void *apus_ssl_ctx_app_data(const SSL_CTX *ctx) {
+    return SSL_CTX_get_app_data(ctx);
+}
+
+static inline int apus_mac_set_hmac_sha256(EVP_MAC_CTX *mac, const unsigned char *key, size_t size) {
+    // The library reads both, although its types do not say so.
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)key, size),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_MAC_CTX_set_params(mac, parameters);
 }
 
 static inline int apus_ssl_set_server_name(SSL *ssl, const char *name) {

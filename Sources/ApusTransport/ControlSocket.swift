@@ -117,7 +117,8 @@ package final class ControlSocket: @unchecked Sendable {
 
     // MARK: Watching
 
-    /// Watches the socket: level-triggered, for reading, and for writing while `setWantsWritable(true)`.
+    /// Watches the socket: level-triggered, for reading, and for writing while `setWantsWritable(true)`. The
+    /// other's end is reported again and again: who has received `closed` closes.
     package func register(on loop: EventLoop, handler: any EventHandler) throws(SystemError) {
         registered = (loop, try loop.register(descriptor, handler: handler, mode: .level))
     }

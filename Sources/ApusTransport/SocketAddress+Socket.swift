@@ -17,7 +17,7 @@ extension SocketAddress {
     }
 
     /// `::ffff:192.0.2.1` as `192.0.2.1`; any other address as it is.
-    var unmapped: SocketAddress {
+    package var unmapped: SocketAddress {
         guard family == .ipv6 else { return self }
         return withSockAddr { raw, _ in
             let six = UnsafeRawPointer(raw).loadUnaligned(as: sockaddr_in6.self)

@@ -41,7 +41,8 @@ package final class UDPSocket {
     private var interest: IOEvents = []
     private(set) var isClosed = false
 
-    /// Uses a UDP socket; it is read once it is registered with a loop.
+    /// Uses a UDP socket; it is read once it is registered with a loop. An inherited one may be of both families:
+    /// then IPv4 peers, and our address as they see it, have the form `::ffff:192.0.2.1` both ways (see `unmapped`).
     package init(socket: BoundSocket) throws(SystemError) {
         guard socket.kind == .udp, case .ip(let address) = socket.address else {
             preconditionFailure("a UDP socket needs a bound socket of its kind")

@@ -223,8 +223,13 @@ extension SocketTests {
         }
 
         @Test func `a socket that is in no group takes no program`() throws {
-            let alone = try BoundSocket.unix(.abstract(name: "apus-test-\(getpid())-alone"))
-            #expect(throws: SystemError.self) { try SteeringProgram.connections(newcomers: [0]).attach(to: alone) }
+            for alone in [try BoundSocket.tcp(loopback(.ipv4)), try .udp(loopback(.ipv4))] {
+                #expect(throws: SystemError("setsockopt", code: EINVAL)) {
+                    try SteeringProgram.connections(newcomers: [0]).attach(to: alone)
+                }
+            }
+            let unix = try BoundSocket.unix(.abstract(name: "apus-test-\(getpid())-alone"))
+            #expect(throws: SystemError.self) { try SteeringProgram.connections(newcomers: [0]).attach(to: unix) }
         }
     }
 }

@@ -197,6 +197,28 @@ import Testing
         #expect(error?.description.contains("does not belong to the certificate") == true)
     }
 
+    @Test func `new credentials are those of new connections, and open ones go on`() throws {
+        let simulation = try Simulation()
+        func established() -> HTTP3Client {
+            let client = simulation.connect()
+            let id = client.request()
+            #expect(simulation.run { client.responses[id]?.ended == true })
+            return client
+        }
+        let old = established()
+        // A handshake that has begun keeps what it began with, too.
+        let between = simulation.connect()
+        between.request()
+        #expect(simulation.run { simulation.endpoint.connectionCount == 2 })
+        simulation.endpoint.credentials = try TestCertificate().credentials()
+        let new = established()
+        #expect(simulation.run { between.responses[0]?.ended == true })
+        #expect(old.peerCertificate != nil && old.peerCertificate == between.peerCertificate)
+        #expect(new.peerCertificate != nil && new.peerCertificate != old.peerCertificate)
+        let later = old.request()
+        #expect(simulation.run { old.responses[later]?.ended == true })
+    }
+
     @Test func aMissingFileIsNamed() {
         let error = #expect(throws: QUICCredentialError.self) {
             try QUICServerCredentials(certificateFile: "/nowhere/cert.pem", keyFile: "/nowhere/key.pem")

@@ -15,6 +15,8 @@ package final class HTTP3Client {
         package var consumes = true
         package var version: UInt32 = 1
         package var serverName = "localhost"
+        /// What an earlier connection has kept with ``HTTP3Client/earlyParameters``: with it, early data is tried.
+        package var earlyParameters: [UInt8]?
         /// Bytes that make the ClientHello larger, so that it takes a second datagram.
         package var helloPadding = 0
         /// The length of the ID by which the server is first called.
@@ -53,7 +55,7 @@ package final class HTTP3Client {
 
     package private(set) var quic: OpaquePointer?
     package private(set) var http: OpaquePointer?
-    private var tls: gnutls_session_t?
+    private(set) var tls: gnutls_session_t?
     private var credentials: gnutls_certificate_credentials_t?
     private let reference: UnsafeMutablePointer<ngtcp2_crypto_conn_ref>
     package internal(set) var local: SocketAddress
@@ -79,6 +81,7 @@ package final class HTTP3Client {
     package internal(set) var receivedStatelessReset = false
     /// Retry packets that were answered.
     package internal(set) var retries = 0
+    package internal(set) var earlyDataWasRejected = false
     /// What NEW_TOKEN frames have brought.
     package internal(set) var newTokens: [[UInt8]] = []
     /// Requests that wait for the handshake.
@@ -113,6 +116,7 @@ package final class HTTP3Client {
         reference = .allocate(capacity: 1)
         setUpTLS()
         setUpQUIC(now)
+        sendEarlyData()
     }
 
     deinit {
@@ -136,7 +140,8 @@ package final class HTTP3Client {
                 user_data: user
             )
         )
-        gnutls_init(&tls, UInt32(GNUTLS_CLIENT.rawValue) | UInt32(GNUTLS_NO_END_OF_EARLY_DATA.rawValue))
+        let early = options.earlyParameters == nil ? 0 : UInt32(GNUTLS_ENABLE_EARLY_DATA.rawValue)
+        gnutls_init(&tls, UInt32(GNUTLS_CLIENT.rawValue) | UInt32(GNUTLS_NO_END_OF_EARLY_DATA.rawValue) | early)
         let priority = "NORMAL:-VERS-ALL:+VERS-TLS1.3:%DISABLE_TLS13_COMPAT_MODE"
         gnutls_priority_set_direct(tls, priority, nil)
         gnutls_certificate_allocate_credentials(&credentials)
@@ -259,6 +264,7 @@ package final class HTTP3Client {
 
     func beginHTTP3() -> Int32 {
         guard http == nil else { return 0 }
+        settleEarlyData()
         var settings = nghttp3_settings()
         nghttp3_settings_default_versioned(NGHTTP3_SETTINGS_VERSION, &settings)
         settings.qpack_max_dtable_capacity = 4096

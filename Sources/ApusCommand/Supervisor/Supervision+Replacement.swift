@@ -33,7 +33,7 @@ extension Supervision {
             log(.notice, "reload: \(members.count) new workers start")
         } else if let (worker, reason) = nextToRecycle(now), let members = members(for: [worker.index]) {
             batch = ReplacementBatch(reason: .recycling(reason), members: members)
-            log(.notice, "worker \(worker.id) is replaced: \(reason)", worker: worker.id)
+            log(.notice, "\(worker.name) is replaced: \(reason)", worker: worker.id)
         }
     }
 
@@ -77,7 +77,7 @@ extension Supervision {
             endReload(succeeded: false)
         case .recycling:
             recyclingDue = now + recyclingBackoff.fail()
-            log(.error, "the worker of index \(failed.members[0].index) is not replaced: \(why); it goes on")
+            log(.error, "recycling failed: \(why); the worker before goes on")
         }
     }
 

@@ -76,7 +76,7 @@ extension Supervision {
         }
         workers[id] = worker
         wasEverReady = true
-        log(.info, "worker \(id) is ready in slot \(worker.slot)", worker: id)
+        log(.info, "\(worker.name) is ready", worker: id)
     }
 
     /// One that serves goes on until its successor is ready; one that does not serve yet may go at once.
@@ -89,13 +89,13 @@ extension Supervision {
             workers[id]?.recycling = "somebody has told it to stop"
         case .starting, .standby:
             if batch?.member(of: id) != nil {
-                abandonBatch("worker \(id) was told to stop before it had taken over", now)
+                abandonBatch("\(worker.name) was told to stop before it had taken over", now)
             } else {
                 indices[worker.index].worker = nil
                 retire(id, isReloading: true, now)
             }
         }
-        log(.notice, "worker \(id) was told to stop, and not by its supervisor", worker: id)
+        log(.notice, "\(worker.name) was told to stop, and not by its supervisor", worker: id)
     }
 
     mutating func pong(_ id: Int, _ number: Int, _ requests: Int, _ residentBytes: Int?, _ now: Instant) {
@@ -115,7 +115,7 @@ extension Supervision {
         guard let worker = workers[id], let due = worker.due, due <= now else { return }
         switch worker.state {
         case .starting, .killed: break
-        case .draining: killOverdue(id)
+        case .draining: killOverdue(worker)
         case .standby, .active:
             if let expiry = worker.expiresAt, expiry <= now, worker.recycling == nil {
                 workers[id]?.recycling = "its time is over"
@@ -134,8 +134,12 @@ extension Supervision {
         let runDelay = runDelay ?? TimeSpan(nanoseconds: 0)
         guard let still = workers[id]?.watch?.examined(runDelay: runDelay, now: now) else { return }
         let seconds = still.nanoseconds / 1_000_000_000
-        log(.error, "worker \(id) hangs: its loop has stood still for \(seconds) s; it is killed", worker: id)
-        kill(id)
+        log(.error, "\(worker.name) hangs: its loop has stood still for \(seconds) s; it is killed", worker: id)
+        if batch?.member(of: id) != nil {
+            abandonBatch("new \(worker.name) hangs", now)
+        } else {
+            kill(id)
+        }
     }
 
     // MARK: - The end of a worker
@@ -163,19 +167,19 @@ extension Supervision {
         act(.kill(id: id))
     }
 
-    private mutating func killOverdue(_ id: Int) {
-        workers[id]?.isOverdue = true
-        log(.warning, "worker \(id) has not left in time; it is killed", worker: id)
-        kill(id)
+    private mutating func killOverdue(_ worker: WorkerRecord) {
+        workers[worker.id]?.isOverdue = true
+        log(.warning, "\(worker.name) has not left in time; it is killed", worker: worker.id)
+        kill(worker.id)
     }
 
     mutating func workerExited(_ id: Int, _ exit: WorkerExit, _ now: Instant) {
         // A worker that says that nobody can start is believed, as long as nobody has.
         if case .code(let code) = exit, code == ExitStatus.usage || code == ExitStatus.applicationFailed,
-            !wasEverReady, ending == nil, workers[id] != nil
+            !wasEverReady, ending == nil, let worker = workers[id]
         {
             forget(id)
-            log(.error, "worker \(id) cannot start: it \(exit)", worker: id)
+            log(.error, "\(worker.name) cannot start: it \(exit)", worker: id)
             return beginEnding(code: code, now)
         }
         workerEnded(id, "\(exit)", isOrderly: exit == .code(ExitStatus.stopped), now)
@@ -187,11 +191,11 @@ extension Supervision {
         forget(id)
         switch worker.state {
         case .draining:
-            log(isOrderly ? .info : .warning, "worker \(id) has left: it \(how)", worker: id)
+            log(isOrderly ? .info : .warning, "\(worker.name) has left: it \(how)", worker: id)
         case .killed where worker.isOverdue:
             // Something of it was lost: requests, or its application's shutdown.
             if ending?.code == ExitStatus.stopped { ending?.code = ExitStatus.failed }
-            log(.info, "worker \(id) is gone: it \(how)", worker: id)
+            log(.info, "\(worker.name) is gone: it \(how)", worker: id)
         case .starting, .standby, .active, .killed:
             died(worker, how, now)
         }
@@ -206,11 +210,11 @@ extension Supervision {
     /// What follows from a death that nobody has asked for, or from that of a worker that hung.
     private mutating func died(_ worker: WorkerRecord, _ how: String, _ now: Instant) {
         if batch?.member(of: worker.id) != nil {
-            return abandonBatch("new worker \(worker.id) \(how)", now)
+            return abandonBatch("new \(worker.name) \(how)", now)
         }
         // Killed with the batch that it belonged to, or with everybody.
         guard worker.index < indices.count, indices[worker.index].worker == worker.id else {
-            return log(.info, "worker \(worker.id) is gone: it \(how)", worker: worker.id)
+            return log(.info, "\(worker.name) is gone: it \(how)", worker: worker.id)
         }
         indices[worker.index].worker = nil
         var wait = TimeSpan(nanoseconds: 0)
@@ -225,7 +229,7 @@ extension Supervision {
         let stage = worker.wasReady ? "died" : "did not start"
         log(
             worker.isLeaving ? .info : .error,
-            "worker \(worker.id) in slot \(worker.slot) \(stage): it \(how)\(again); its successor starts \(next)",
+            "\(worker.name) \(stage): it \(how)\(again); its successor starts \(next)",
             worker: worker.id
         )
         guard !wasEverReady, failures >= Self.maxFailedStarts else { return }

@@ -21,7 +21,7 @@ enum SupervisionAction: Equatable, Sendable {
     /// A ping waits for its answer: hand over every message that the worker's socket holds, then find out how long its
     /// loop's thread has waited for a core (``SupervisionEvent/examined(id:runDelay:)``), in the same turn.
     case examine(id: Int)
-    /// A line for the log, about a worker where it is about one.
+    /// A line for the log; it names the worker that it is about, whose number comes along.
     case log(Logger.Level, String, worker: Int?)
 
     /// Every worker of the start is ready: the banner. Once in a supervisor's life.

@@ -54,6 +54,9 @@ struct WorkerRecord: Equatable, Sendable {
         self.startedAt = startedAt
     }
 
+    /// What the log calls it.
+    var name: String { "worker \(index) (slot \(slot))" }
+
     /// The next time at which something about it has to be done.
     var due: Instant? {
         switch state {

@@ -6,7 +6,7 @@ import ApusHTTP
 /// how long its loop's thread has waited for a core so far; what it waits from then on does not count.
 ///
 /// ```
-/// quiet ──interval──▶ pinged ──interval, examined──▶ silent ──timeout, examined──▶ hung, or patience for the rest
+/// quiet ──interval──▶ pinged ──interval, examined──▶ silent ──examined every interval──▶ hung
 ///   ▲────────pong────────┴────────────pong─────────────┘
 /// ```
 struct HangWatch: Equatable, Sendable {
@@ -68,13 +68,14 @@ struct HangWatch: Equatable, Sendable {
             return nil
         case .pinged:
             state = .silent(since: now, runDelay: runDelay)
-            due = now + timeout
+            due = now + interval
         case .silent(let since, let before):
             let silence = now.since(since).nanoseconds
             let waited = runDelay.nanoseconds - min(before.nanoseconds, runDelay.nanoseconds)
             let still = TimeSpan(nanoseconds: silence - min(waited, silence))
             guard still < timeout else { return still }
-            due = now + TimeSpan(nanoseconds: timeout.nanoseconds - still.nanoseconds)
+            // Not only when patience may be over: between two steps that are close, an absence of the watcher shows.
+            due = now + min(interval, TimeSpan(nanoseconds: timeout.nanoseconds - still.nanoseconds))
         }
         return nil
     }

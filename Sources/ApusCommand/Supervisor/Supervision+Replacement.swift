@@ -22,7 +22,6 @@ extension Supervision {
             let id = spawn(index: member.index, slot: member.slot, now)
             batch?.members[position].worker = id
         }
-        if batch?.isReady == true { takeOver(now) }
     }
 
     private mutating func beginBatch(_ now: Instant) {
@@ -45,9 +44,9 @@ extension Supervision {
         return members.contains { slots.isOwned($0.slot) } ? nil : members
     }
 
-    /// Puts the batch in the place of the workers before, which drain.
-    private mutating func takeOver(_ now: Instant) {
-        guard let done = batch else { return }
+    /// Puts a batch that is ready in the place of the workers before, which drain.
+    mutating func takeOver(_ now: Instant) {
+        guard let done = batch, done.isReady else { return }
         batch = nil
         for member in done.members {
             if let old = indices[member.index].worker { retire(old, isReloading: true, now) }

@@ -151,12 +151,14 @@ struct Supervision {
     /// Does what is possible now of what is wished.
     private mutating func settle(_ now: Instant) {
         if ending == nil {
+            // In this order, so that what one makes possible for the next is done at once; whoever serves is settled first.
+            takeOver(now)
             adjustCount(now)
-            startSuccessors(now)
-            advanceBatch(now)
             announce()
             steer()
             chooseReader()
+            startSuccessors(now)
+            advanceBatch(now)
             shareSlots()
         }
         // Only now, when others have been told that they take over.

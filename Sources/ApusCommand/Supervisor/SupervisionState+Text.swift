@@ -9,9 +9,12 @@ import ApusHTTP
 //     reader ID
 //     worker ID INDEX SLOT STATE STARTED [DEADLINE]
 //     adopted SLOT ID | releasing SLOT ID
+//     end
 extension SupervisionState {
     /// The first line; another number says that lines mean something else.
     static let format = "apus-supervision 1"
+    /// The last line: nothing is missing.
+    private static let end = "end"
     /// Far more workers than there can ever be, so that counting on never overflows.
     static let maxID = 1 << 53
 
@@ -30,14 +33,15 @@ extension SupervisionState {
         for adoption in adoptions {
             lines.append("\(adoption.isReleasing ? "releasing" : "adopted") \(adoption.slot) \(adoption.id)")
         }
-        return lines.joined(separator: "\n") + "\n"
+        lines.append(Self.end)
+        return lines.joined(separator: "\n")
     }
 
     /// Nil for anything that no supervisor has written, and for another format.
     init?(encoded: String) {
         self.init(maxWorkers: 0, nextID: 0, isAnnounced: false, newcomers: [], homes: [], workers: [], adoptions: [])
         let lines = encoded.split(separator: "\n", omittingEmptySubsequences: false)
-        guard lines.count > 1, lines[0] == Self.format, lines.last == "" else { return nil }
+        guard lines.count > 1, lines[0] == Self.format, lines.last.map(String.init) == Self.end else { return nil }
         for line in lines.dropFirst().dropLast() {
             guard read(line.split(separator: " ", omittingEmptySubsequences: false)) else { return nil }
         }

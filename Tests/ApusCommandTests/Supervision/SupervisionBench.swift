@@ -20,6 +20,8 @@ struct SupervisionBench {
     /// What workers say of themselves with a pong.
     var requests: [Int: Int] = [:]
     var residentBytes: [Int: Int] = [:]
+    /// The pings that wait for their answers.
+    private var pings: [Int: Int] = [:]
     /// Whether releases are acknowledged at once.
     var acknowledges = true
     /// Whether the exit of what is killed is seen at once.
@@ -89,6 +91,11 @@ struct SupervisionBench {
         now = now + .seconds(seconds)
     }
 
+    /// Goes on where another bench is.
+    mutating func continueTime(of other: SupervisionBench) {
+        now = other.now
+    }
+
     private mutating func perform() {
         while let action = supervision.nextAction() {
             switch action {
@@ -106,8 +113,15 @@ struct SupervisionBench {
         }
     }
 
+    /// Answers the ping that a worker has left unanswered.
+    mutating func answerLate(_ id: Int) {
+        guard let number = pings.removeValue(forKey: id) else { return }
+        answer(id, number)
+        perform()
+    }
+
     private mutating func answer(_ id: Int, _ number: Int) {
-        guard !hanging.contains(id) else { return }
+        guard !hanging.contains(id) else { return pings[id] = number }
         supervision.handle(
             .pong(id: id, number: number, requests: requests[id] ?? 0, residentBytes: residentBytes[id]),
             now: now
@@ -180,4 +194,8 @@ struct SeededGenerator: RandomNumberGenerator {
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
         return mixed ^ (mixed >> 31)
     }
+}
+
+func + (left: TimeSpan, right: TimeSpan) -> TimeSpan {
+    TimeSpan(nanoseconds: left.nanoseconds + right.nanoseconds)
 }

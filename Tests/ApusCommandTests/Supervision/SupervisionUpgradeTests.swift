@@ -1,0 +1,183 @@
+import ApusHTTP
+import Testing
+
+@testable import ApusCommand
+
+/// A new executable, and what it learns of the workers that there are.
+struct SupervisionUpgradeTests {
+    @Test func `a new executable is checked, takes over, and replaces every worker`() throws {
+        var bench = SupervisionBench.serving(workers: 2, most: 3)
+        bench.feed(.upgradeRequested)
+        #expect(bench.take() == [.checkExecutable(bench.supervision.state)])
+        bench.feed(.executableChecked(isUsable: true, text: ""))
+        let actions = bench.take()
+        guard case .replaceImage(let state) = actions.first, actions.count == 1 else {
+            Issue.record("\(actions)")
+            return
+        }
+        var next = try bench.successor(of: state)
+        #expect(next.supervision.state == state)
+        next.feed(.start)
+        let first = next.take()
+        #expect(first.first == .reloading)
+        #expect(first.filter(\.isSpawn) == [.spawn(id: 3, index: 0, slot: 3), .spawn(id: 4, index: 1, slot: 4)])
+        next.ready(3, 4)
+        let second = next.take()
+        #expect(second.contains(.drain(id: 1, isReloading: true)) && second.contains(.drain(id: 2, isReloading: true)))
+        #expect(second.contains(.steer(newcomers: [3, 4])) && !second.contains(.ready))
+    }
+
+    @Test func `one that is not usable changes nothing`() {
+        var bench = SupervisionBench.serving(workers: 1)
+        bench.feed(.upgradeRequested)
+        bench.forget()
+        bench.feed(.executableChecked(isUsable: false, text: "it needs --bind"))
+        #expect(bench.take() == [])
+        #expect(bench.logged("it needs --bind"))
+        bench.feed(.upgradeRequested)
+        #expect(bench.take() == [.checkExecutable(bench.supervision.state)])
+    }
+
+    @Test func `one that cannot be started changes nothing`() {
+        var bench = SupervisionBench.serving(workers: 1)
+        bench.feed(.upgradeRequested)
+        bench.feed(.executableChecked(isUsable: true, text: ""))
+        bench.forget()
+        bench.feed(.imageNotReplaced(reason: "no such file"))
+        #expect(bench.take() == [])
+        #expect(bench.logged("no such file"))
+        bench.feed(.reload)
+        #expect(bench.take { $0.isSpawn } == [.spawn(id: 2, index: 0, slot: 1)])
+    }
+
+    @Test func `it waits for new workers that are about to take over, and no others start meanwhile`() {
+        var bench = SupervisionBench.serving(workers: 1)
+        bench.feed(.reload)
+        bench.feed(.upgradeRequested)
+        bench.feed(.executableChecked(isUsable: true, text: ""))
+        bench.feed(.reload)
+        bench.forget()
+        bench.ready(2)
+        guard case .replaceImage(let state) = bench.take().last else {
+            Issue.record("not replaced")
+            return
+        }
+        #expect(state.workers.map(\.state) == [.draining, .active])
+        #expect(state.homes == [1])
+    }
+
+    @Test func `there is one check at a time, and none before anybody was ready`() {
+        var bench = SupervisionBench(workers: 1)
+        bench.feed(.start)
+        bench.forget()
+        bench.feed(.upgradeRequested)
+        #expect(bench.take() == [])
+        bench.ready(1)
+        bench.forget()
+        bench.feed(.executableChecked(isUsable: true, text: ""))
+        bench.feed(.upgradeRequested)
+        bench.feed(.upgradeRequested)
+        #expect(bench.take().count == 1)
+    }
+
+    @Test func `draining workers keep their deadlines, and hung ones are watched`() throws {
+        var bench = SupervisionBench.serving(workers: 2)
+        bench.feed(.reload)
+        bench.ready(3, 4)
+        bench.advance(seconds: 30)
+        var next = try bench.successor(of: bench.supervision.state)
+        next.feed(.start)
+        next.hanging = [3]
+        next.advance(seconds: 9.9)
+        #expect(next.take { $0.isKill } == [])
+        next.advance(seconds: 0.2)
+        #expect(next.take { $0.isKill } == [.kill(id: 1), .kill(id: 2)])
+        next.advance(seconds: 25)
+        #expect(next.take { $0.isKill } == [.kill(id: 3)])
+    }
+
+    // MARK: - Text
+
+    private static let text = """
+        apus-supervision 1
+        places 2 9 1
+        newcomers 0 3
+        homes 0 3
+        reader 4
+        worker 4 0 0 active 1000
+        worker 5 1 1 draining 2000 9000
+        worker 6 1 3 starting 18446744073709551615
+        adopted 2 4
+        end
+        """
+
+    @Test func `the state is the same after it was written and read`() throws {
+        let state = try #require(SupervisionState(encoded: Self.text))
+        #expect(state.encoded == Self.text)
+        #expect(state.maxWorkers == 2 && state.nextID == 9 && state.isAnnounced && state.reader == 4)
+        #expect(state.workers.map(\.state) == [.active, .draining, .starting])
+        #expect(state.workers[1].drainDeadline == Instant(nanoseconds: 9000))
+        let settings = SupervisionSettings(SupervisorSettings(), gracefulTimeout: 1)
+        #expect(Supervision(restoring: state, settings: settings).state == state)
+    }
+
+    @Test func `a deadline that is never reached is written and read as well`() throws {
+        let text = Self.text.replacing("9000", with: "\(UInt64.max)")
+        #expect(try #require(SupervisionState(encoded: text)).workers[1].drainDeadline == .distantFuture)
+    }
+
+    @Test(
+        arguments: [
+            ("supervision 1", "supervision 2"), ("places 2 9 1", "places 0 9 1"), ("places 2 9 1", "places 65 9 1"),
+            ("places 2 9 1", "places 2 9 2"), ("places 2 9 1", "places 2 6 1"), ("places 2 9 1", "places 2 9"),
+            ("places 2 9 1", "places 2 9007199254740993 1"), ("places 2 9 1", "places 2 99999999999999999999 1"),
+            ("places 2 9 1", "places +2 9 1"), ("places 2 9 1", "places 2  9 1"), ("places 2 9 1", ""),
+            ("newcomers 0 3", "newcomers 0 4"), ("newcomers 0 3", "newcomers 0 0"), ("newcomers 0 3", "newcomers"),
+            ("newcomers 0 3", "newcomers 0 1 2"), ("newcomers 0 3", "newcomers -1"), ("homes 0 3", "homes 0 2"),
+            ("homes 0 3", "homes 0 3 1"), ("homes 0 3", "homes"), ("homes 0 3", "homes 0"), ("reader 4", "reader 3"),
+            ("reader 4", "reader 4\nreader 4"), ("reader 4", "writer 4"), ("worker 4", "worker 0"),
+            ("worker 4", "worker 5"), ("worker 4 0 0", "worker 4 0 1"), ("worker 4 0 0", "worker 4 1 1"),
+            ("worker 4 0 0", "worker 4 7 7"), ("active 1000", "active 1000 5"), ("active", "standby"),
+            ("active", "asleep"), ("draining 2000 9000", "draining 2000"), ("draining 2000", "active 2000"),
+            ("starting 18446744073709551615", "starting 18446744073709551616"), ("adopted 2 4", "adopted 2 7"),
+            ("adopted 2 4", "adopted 4 4"), ("adopted 2 4", "adopted 3 4"), ("4\nend", "4\nend\n"), ("\nend", ""),
+            ("adopted 2 4", "adopted 2 4\nreleasing 2 5"), ("adopted 2 4", "adopted 2"),
+            ("adopted 2 4", " adopted 2 4"),
+        ]
+    ) func `anything that no supervisor has written is refused`(part: String, other: String) {
+        #expect(Self.text.contains(part))
+        #expect(SupervisionState(encoded: Self.text.replacing(part, with: other)) == nil)
+    }
+
+    @Test func `no piece and no single changed byte of it does harm`() {
+        let bytes = Array(Self.text.utf8)
+        for cut in 0..<bytes.count {
+            #expect(SupervisionState(encoded: String(decoding: bytes[..<cut], as: UTF8.self)) == nil)
+        }
+        for position in bytes.indices {
+            for byte in [0, 0x0A, 0x20, 0x2D, 0x30, 0x39, 0xFF] as [UInt8] {
+                var changed = bytes
+                changed[position] = byte
+                guard let state = SupervisionState(encoded: String(decoding: changed, as: UTF8.self)) else { continue }
+                let settings = SupervisionSettings(SupervisorSettings(), gracefulTimeout: 1)
+                var supervision = Supervision(restoring: state, settings: settings)
+                supervision.handle(.start, now: Instant(nanoseconds: 0))
+                while let action = supervision.nextAction() {
+                    if case .release(let slot, let id) = action {
+                        supervision.handle(.released(slot: slot, by: id), now: Instant(nanoseconds: 0))
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension SupervisionBench {
+    /// What another executable makes of the state that it is handed.
+    fileprivate func successor(of state: SupervisionState) throws -> SupervisionBench {
+        let read = try #require(SupervisionState(encoded: state.encoded))
+        var next = SupervisionBench(Supervision(restoring: read, settings: supervision.settings))
+        next.continueTime(of: self)
+        return next
+    }
+}

@@ -16,55 +16,13 @@ import Synchronization
 ///
 /// One server runs once. As a `Service` it drains when its group shuts down gracefully.
 public final class Server: Service, Sendable {
-    private enum Phase {
-        case idle
-        case starting
-        case running(Worker, [Listener])
-        case draining(Worker)
-        case ended
-    }
-
-    private struct Protected {
-        var phase = Phase.idle
-        /// Whether a shutdown was asked for before the server ran.
-        var stopsAtOnce = false
-        /// The application's lifespan, once its startup has begun.
-        var lifespan: Lifespan?
-        /// Why the server ended before it served.
-        var failure: (any Error)?
-        var waiting: [CheckedContinuation<[Listener], any Error>] = []
-        var drained: CheckedContinuation<Void, Never>?
-
-        /// Notes that a shutdown was asked for; gives what it comes to.
-        mutating func beginShutdown() -> Shutdown {
-            switch phase {
-            case .idle, .starting:
-                let lifespan = stopsAtOnce ? lifespan : nil
-                stopsAtOnce = true
-                return lifespan.map { .giveUp($0) } ?? .nothing
-            case .running(let worker, _):
-                phase = .draining(worker)
-                return .drain(worker)
-            case .draining(let worker):
-                return .terminate(worker)
-            case .ended:
-                return lifespan.map { .giveUp($0) } ?? .nothing
-            }
-        }
-    }
-
-    /// What a call of ``shutdown()`` comes to.
-    private enum Shutdown {
-        case nothing
-        case drain(Worker)
-        case terminate(Worker)
-        case giveUp(Lifespan)
-    }
-
-    private let configuration: Configuration
+    let configuration: Configuration
     private let application: any Application
     private let logger: Logger
-    private let protected = Mutex(Protected())
+    /// nil: the server opens its own sockets.
+    let membership: Membership?
+    let secrets: ServerSecrets
+    let protected = Mutex(ServerState())
 
     /// A server that does not listen yet.
     ///
@@ -72,10 +30,22 @@ public final class Server: Service, Sendable {
     ///   - configuration: How it listens and what it puts up with.
     ///   - application: What answers.
     ///   - logger: Where it tells what happens; the access log goes there at level info.
-    public init(configuration: Configuration, application: any Application, logger: Logger) {
+    public convenience init(configuration: Configuration, application: any Application, logger: Logger) {
+        self.init(configuration: configuration, application: application, logger: logger, membership: nil)
+    }
+
+    /// One worker of a supervisor, with the sockets of its slot; or, without a membership, a server of its own.
+    package init(
+        configuration: Configuration,
+        application: any Application,
+        logger: Logger,
+        membership: Membership?
+    ) {
         self.configuration = configuration
         self.application = application
         self.logger = logger
+        self.membership = membership
+        secrets = membership?.secrets ?? .random()
     }
 
     /// Listens, starts the application, serves until a shutdown, and has the application clean up.
@@ -95,17 +65,22 @@ public final class Server: Service, Sendable {
     }
 
     private func serve() async throws {
-        let (worker, listeners) = try Binder(configuration: configuration).worker(application, logger)
-        try worker.loop.start()
-        defer {
-            worker.loop.stop()
-            worker.loop.join()
-        }
+        let workers = try makeWorkers()
+        try workers.start()
+        defer { workers.stop() }
+        protected.withLock { $0.take(workers) }
         let lifespan = Lifespan(logger: logger)
-        worker.state = try await start(lifespan, on: worker.loop)
-        try await accept(with: worker, listeners)
-        await serve(with: worker)
+        let state = try await start(lifespan, on: workers.firstLoop)
+        try await accept(with: workers, state)
+        await serve(with: workers)
         await end(lifespan)
+    }
+
+    private func makeWorkers() throws -> WorkerGroup {
+        guard let membership else {
+            return try .standalone(configuration, secrets, application, logger)
+        }
+        return try .member(membership, configuration, application, logger)
     }
 
     /// Runs the application's startup; cancelling the task, or a second shutdown, gives up on one that hangs.
@@ -144,25 +119,21 @@ public final class Server: Service, Sendable {
     }
 
     /// Begins to accept and tells who waits for the ports; drains at once where a shutdown came first.
-    private func accept(with worker: Worker, _ listeners: [Listener]) async throws {
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            worker.loop.submit {
-                continuation.resume(with: Result { try worker.startAccepting() })
-            }
-        }
+    private func accept(with workers: WorkerGroup, _ state: State) async throws {
+        try await workers.accept(with: state)
         let (stops, waiting) = protected.withLock { protected in
-            protected.phase = .running(worker, listeners)
+            protected.phase = .running(workers)
             let waiting = protected.waiting
             protected.waiting = []
             return (protected.stopsAtOnce, waiting)
         }
         for continuation in waiting {
-            continuation.resume(returning: listeners)
+            continuation.resume(returning: workers.listeners)
         }
         if stops { shutdown() }
     }
 
-    private func serve(with worker: Worker) async {
+    private func serve(with workers: WorkerGroup) async {
         await withTaskCancellationHandler {
             await withGracefulShutdownHandler {
                 await withCheckedContinuation { continuation in
@@ -188,10 +159,22 @@ public final class Server: Service, Sendable {
     public func shutdown() {
         switch protected.withLock({ $0.beginShutdown() }) {
         case .nothing: return
-        case .drain(let worker): worker.loop.submit { worker.drain { self.drained() } }
-        case .terminate(let worker): worker.loop.submit { worker.terminateAll("the server stops at once") }
+        case .drain(let workers): drain(workers, closingWebSocketsWith: .goingAway)
+        case .terminate(let workers): workers.onEach { $0.terminateAll("the server stops at once") }
         case .giveUp(let lifespan): lifespan.giveUp("the server stops at once")
         }
+    }
+
+    func drain(_ workers: WorkerGroup, closingWebSocketsWith code: WebSocketCloseCode) {
+        workers.drain(closingWebSocketsWith: code) { self.drained() }
+    }
+
+    /// Reads the certificate again, for connections from now on; those that are open keep theirs.
+    ///
+    /// - Throws: ``ConfigurationError`` where it cannot be used: then the old one stays.
+    public func reloadCertificates() throws(ConfigurationError) {
+        guard let identity = try ServerIdentity.load(configuration, secrets) else { return }
+        onEachWorker { $0.use(identity) }
     }
 
     /// Ends every connection, whatever it is doing.
@@ -213,6 +196,7 @@ public final class Server: Service, Sendable {
     private func finish(_ error: any Error) {
         let waiting = protected.withLock { protected in
             protected.phase = .ended
+            protected.end()
             protected.lifespan = nil
             protected.failure = error
             let waiting = protected.waiting
@@ -234,8 +218,8 @@ public final class Server: Service, Sendable {
                 case .idle, .starting:
                     protected.waiting.append(continuation)
                     return nil
-                case .running(_, let listeners):
-                    return .success(listeners)
+                case .running(let workers):
+                    return .success(workers.listeners)
                 case .draining, .ended:
                     return .failure(protected.failure ?? ServerEnded())
                 }

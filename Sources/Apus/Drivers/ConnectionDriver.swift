@@ -11,6 +11,8 @@ class ConnectionDriver {
     let defaults: ResponseDefaults
     /// What all requests of the connection share; set before the first one.
     var info: ConnectionInfo
+    /// The version that the connection has agreed on, for those who count.
+    var version: Configuration.HTTPProtocol?
     // The table calls nobody, so that no access to it can overlap another.
     @exclusivity(unchecked)
     private var streams = StreamTable()
@@ -112,6 +114,7 @@ class ConnectionDriver {
     func dispatch(_ event: StreamEvent) {
         switch event {
         case .request(let id, let head):
+            worker.requestCount &+= 1
             let stream = RequestStream(id: id, head: head, driver: self, worker: worker)
             streams.insert(stream)
             if let webSocket = stream.webSocket, !webSocket.isAdmitted() { return }

@@ -6,13 +6,14 @@ import ApusTransport
 
 /// What the connections of one TCP listener have in common.
 final class ListenerContext {
-    let tlsContext: TLSContext?
+    /// Of connections from now on; nil for plaintext, which it stays.
+    var tlsContext: TLSContext?
     let defaults: ResponseDefaults
     private let protocols: Set<Configuration.HTTPProtocol>
     private let limits: Limits
     private let webSockets: Bool
     /// The path of a unix socket, whose connections have no addresses of their own.
-    private let unixPath: String?
+    let unixPath: String?
 
     init(
         tlsContext: TLSContext?,

@@ -10,45 +10,60 @@ final class QUICDriver {
     /// Batches that are read from one socket in a turn, before what they caused is sent.
     private static let maxBatchesPerTurn = 4
 
+    /// The number of its place, by which other workers know it.
+    private let place: Int
     let endpoint: QUICEndpoint
     let defaults: ResponseDefaults
     /// Where packets are made; one train at a time, so that one buffer is enough for all connections.
     let buffer = TransmitBuffer()
     private unowned let worker: Worker
-    private var ports: [UDPPort] = []
+    /// Through which is sent, those of the worker's own slot; what is read from others' is answered there, too.
+    private var ports: [QUICPort] = []
     private let timer: LoopTimer
 
-    init(sockets: [UDPSocket], endpoint: QUICEndpoint, defaults: ResponseDefaults, worker: Worker) {
+    init(place: Int, endpoint: QUICEndpoint, defaults: ResponseDefaults, worker: Worker) {
+        self.place = place
         self.endpoint = endpoint
         self.defaults = defaults
         self.worker = worker
         timer = LoopTimer(loop: worker.loop)
-        ports = sockets.map { UDPPort(socket: $0, driver: self) }
+        timer.handler = self
     }
 
-    /// Begins to read; on the loop's thread.
-    func start() throws(SystemError) {
-        timer.handler = self
-        for port in ports {
-            try port.socket.register(on: worker.loop, handler: port)
-        }
+    /// Sends through a port from now on, too.
+    func send(through port: QUICPort) {
+        ports.append(port)
     }
 
     // MARK: - Input
 
-    fileprivate func read(from port: UDPPort) {
+    func read(from port: QUICPort) {
         let now = worker.loop.now
         for _ in 0..<Self.maxBatchesPerTurn {
             let mayHaveMore = port.socket.receiveBatch { datagram, remote, local, ecn in
-                _ = endpoint.receive(datagram, local: local, remote: remote, ecn: ecn, now: now)
+                let owner = endpoint.receive(datagram, local: local, remote: remote, ecn: ecn, now: now)
+                guard let owner else { return }
+                worker.forwarding?
+                    .forward(datagram, to: owner, place: place, remote: remote, local: local, ecn: ecn)
             }
             guard mayHaveMore else { break }
         }
         serveTouched()
     }
 
+    /// Takes a datagram that another worker got; ``serveTouched()`` has to follow.
+    func receiveForwarded(
+        _ datagram: UnsafeRawBufferPointer,
+        local: SocketAddress,
+        remote: SocketAddress,
+        ecn: UInt8
+    ) {
+        let now = worker.loop.now
+        _ = endpoint.receive(datagram, local: local, remote: remote, ecn: ecn, now: now, isForwarded: true)
+    }
+
     /// Gives each connection that had an input its turn, and sends what belongs to none.
-    private func serveTouched() {
+    func serveTouched() {
         while let connection = endpoint.nextTouched() {
             driver(of: connection)?.serve()
         }
@@ -68,6 +83,7 @@ final class QUICDriver {
         let driver = QUICConnectionDriver(connection: connection, driver: self, worker: worker)
         connection.context = driver
         worker.add(driver)
+        worker.serves(.http3, driver)
         return driver
     }
 
@@ -92,8 +108,11 @@ final class QUICDriver {
         port(for: transmit)?.await(driver)
     }
 
-    private func port(for transmit: Transmit) -> UDPPort? {
-        ports.first { $0.socket.localAddress.family == transmit.local.family }
+    private func port(for transmit: Transmit) -> QUICPort? {
+        ports.first {
+            let bound = $0.socket.localAddress
+            return bound.port == transmit.local.port && bound.family == transmit.local.family
+        }
     }
 
     // MARK: - Time and end
@@ -112,52 +131,11 @@ final class QUICDriver {
         endpoint.shutdown(now: worker.loop.now)
         serveTouched()
     }
-
-    /// Stops reading; what still waits is lost, as datagrams may be.
-    func close() {
-        timer.set(nil)
-        for port in ports {
-            port.socket.close()
-        }
-        ports = []
-    }
 }
 
 extension QUICDriver: TimerHandler {
     func timerFired(now: Instant) {
         endpoint.handleTimeout(now: now)
         serveTouched()
-    }
-}
-
-/// One UDP socket of a driver, with the connections that wait for room in it.
-private final class UDPPort: EventHandler {
-    let socket: UDPSocket
-    private unowned let driver: QUICDriver
-    private var waiting: [QUICConnectionDriver] = []
-
-    init(socket: UDPSocket, driver: QUICDriver) {
-        self.socket = socket
-        self.driver = driver
-    }
-
-    func handle(_ events: IOEvents) {
-        if events.contains(.writable) { becameWritable() }
-        // An error of the socket is read away, too.
-        driver.read(from: self)
-    }
-
-    func await(_ connection: QUICConnectionDriver) {
-        waiting.append(connection)
-        try? socket.setWantsWritable(true)
-    }
-
-    private func becameWritable() {
-        let ready = waiting
-        waiting = []
-        try? socket.setWantsWritable(false)
-        for connection in ready {
-            connection.unblock()
-        }
     }
 }

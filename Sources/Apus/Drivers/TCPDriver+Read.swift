@@ -115,6 +115,7 @@ extension TCPDriver {
         firstBytes = []
         self.connection = connection
         stage = .serving
+        worker.serves(connection.version, self)
     }
 
     private func inputEnded() {

@@ -7,6 +7,13 @@ enum TCPProtocol {
     case http1(HTTP1Connection)
     case http2(HTTP2Connection)
 
+    var version: Configuration.HTTPProtocol {
+        switch self {
+        case .http1: .http1
+        case .http2: .http2
+        }
+    }
+
     func receive(_ bytes: UnsafeRawBufferPointer, now: Instant) {
         switch self {
         case .http1(let connection): connection.receive(bytes, now: now)

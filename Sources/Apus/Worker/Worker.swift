@@ -1,10 +1,11 @@
 import ApusGateway
 import ApusHTTP
+import ApusHTTP3
 import ApusTLS
 import ApusTransport
 import Logging
 
-/// One loop with its listeners and connections: everything that serves, on one thread.
+/// One loop with its sockets and connections: everything that serves, on one thread.
 ///
 /// `@unchecked Sendable`: the constants may be read from anywhere; everything else is touched on the loop's thread only,
 /// or before it starts.
@@ -18,26 +19,41 @@ final class Worker: @unchecked Sendable {
     let plaintextBuffer: UnsafeMutableRawBufferPointer
     /// What the application prepared at its startup; set before the first request.
     var state = State()
+    /// Requests so far.
+    @exclusivity(unchecked)
+    var requestCount = 0
 
-    private var acceptors: [Acceptor] = []
-    private var quicDrivers: [QUICDriver] = []
+    /// Whether the sockets are this process's alone; those of a supervisor outlive the worker, and have other readers.
+    let isStandalone: Bool
+    /// The slot that this worker reads, and the places where it serves, by their numbers.
+    private let slot: Int
+    private(set) var places: [Int: ServedPlace] = [:]
+    /// The way to the workers of other slots, where there are any.
+    private(set) var forwarding: SlotForwarding?
+    /// The worker's own slot first, then those that it has adopted.
+    private var intakes: [SlotIntake] = []
+    /// Whether this is the worker that reads the UDP sockets that several have.
+    private var isReader: Bool
+
     private var connections: [ObjectIdentifier: ConnectionDriver] = [:]
     private var isPaused = false
-    /// Whether the server goes: what is new is refused.
+    private var isAccepting = false
+    /// Whether the server goes: what is new is told so.
     private(set) var isDraining = false
-    /// WebSockets that are open, or about to be.
-    private var webSocketCount = 0
+    /// Connections that have agreed on a version, by that, and WebSockets that are open, or about to be.
+    private var counts = WorkerReport()
     private var drained: (@Sendable () -> Void)?
     private var graceTimer: LoopTimer?
 
-    /// A listening TCP socket, with what its connections share.
-    struct Acceptor {
-        let listener: TCPListener
-        let context: ListenerContext
-    }
-
-    init(configuration: Configuration, application: any Application, logger: Logger) throws(SystemError) {
-        loop = try EventLoop(name: "apus-worker")
+    /// - Parameter isStandalone: Whether the sockets are closed when the server drains.
+    init(
+        configuration: Configuration,
+        application: any Application,
+        logger: Logger,
+        membership: Membership,
+        isStandalone: Bool
+    ) throws {
+        loop = try EventLoop(name: isStandalone && membership.slot > 0 ? "apus-\(membership.slot)" : "apus-worker")
         self.configuration = configuration
         self.application = application
         self.logger = logger
@@ -46,41 +62,105 @@ final class Worker: @unchecked Sendable {
             byteCount: EventLoop.readBufferBytes + TLSSession.receiveHeadroom,
             alignment: 16
         )
+        self.isStandalone = isStandalone
+        slot = membership.slot
+        isReader = isStandalone && membership.slot == 0
+        try prepare(membership)
     }
 
     deinit {
         plaintextBuffer.deallocate()
     }
 
-    // MARK: - Sockets, before the loop starts
-
-    func add(_ listener: TCPListener, _ context: ListenerContext) {
-        acceptors.append(Acceptor(listener: listener, context: context))
+    private func prepare(_ membership: Membership) throws {
+        let entries = membership.sockets.entries
+        guard membership.identity != nil || !entries.contains(where: \.isSecure) else {
+            // Plaintext where clients expect TLS would be worse than no service.
+            throw ConfigurationError(option: "--certfile", "the open ports are for TLS, and there is no certificate")
+        }
+        for (number, entries) in Dictionary(grouping: entries, by: \.place) {
+            places[number] = ServedPlace(number: number, entries: entries, membership: membership, worker: self)
+        }
+        let intake = try SlotIntake(slot: slot, entries: entries, loop: loop) { places[$0] }
+        intake.registerSenders()
+        intakes = [intake]
+        forwarding = membership.forwarding.map { SlotForwarding(slot: slot, $0, worker: self) }
     }
 
-    func add(_ driver: QUICDriver) {
-        quicDrivers.append(driver)
+    // MARK: - Intake
+
+    /// Begins to accept; on the loop's thread.
+    func startAccepting() throws {
+        isAccepting = true
+        try forwarding?.start()
+        for intake in intakes { try start(intake) }
+    }
+
+    private func start(_ intake: SlotIntake) throws(SystemError) {
+        try intake.start(
+            isReader: isReader,
+            onAccept: { [unowned self] in accepted($0, by: $1) },
+            onPause: { [unowned self] in logger.warning("accepting pauses: \($0)") }
+        )
+        if isPaused { intake.pauseAccepting() }
+    }
+
+    /// Reads the sockets of a slot that has no worker, and speaks for the connections that it had.
+    func adopt(_ slot: Int, _ sockets: SlotSockets) {
+        guard slot != self.slot, !intakes.contains(where: { $0.slot == slot }) else { return }
+        do {
+            // What is shared is read already.
+            let entries = sockets.entries.filter { !$0.isShared }
+            let intake = try SlotIntake(slot: slot, entries: entries, loop: loop) { places[$0] }
+            intakes.append(intake)
+            for place in places.values { place.quic?.endpoint.adoptedSlots.insert(slot) }
+            if isAccepting { try start(intake) }
+        } catch {
+            logger.error("slot \(slot) cannot be read: \(error)")
+        }
+    }
+
+    /// Leaves an adopted slot to its next worker.
+    func release(_ slot: Int) {
+        guard slot != self.slot else { return }
+        for intake in intakes where intake.slot == slot { intake.stop() }
+        intakes.removeAll { $0.slot == slot }
+        for place in places.values { place.quic?.endpoint.adoptedSlots.remove(slot) }
+    }
+
+    /// Begins or ends to read the UDP sockets that several workers have.
+    func setReader(_ isReader: Bool) {
+        self.isReader = isReader
+        guard isAccepting else { return }
+        do {
+            for intake in intakes { try intake.setReader(isReader) }
+        } catch {
+            logger.error("the shared UDP sockets cannot be read: \(error)")
+        }
+    }
+
+    /// Learns which slots get new connections over QUIC.
+    func setNewcomers(_ slots: [Int]) {
+        for place in places.values { place.quic?.endpoint.newcomers = slots }
+    }
+
+    /// Serves what forwarded datagrams have touched.
+    func serveDatagrams() {
+        for place in places.values { place.quic?.serveTouched() }
+    }
+
+    /// Shows another certificate to clients that connect from now on.
+    func use(_ identity: ServerIdentity) {
+        for place in places.values { place.use(identity) }
     }
 
     // MARK: - Connections
 
-    /// Begins to accept; on the loop's thread.
-    func startAccepting() throws(SystemError) {
-        for acceptor in acceptors {
-            try acceptor.listener.start(
-                on: loop,
-                onAccept: { [unowned self] in accepted($0, by: acceptor.context) },
-                onPause: { [unowned self] in logger.warning("accepting pauses: \($0)") }
-            )
-        }
-        for driver in quicDrivers {
-            try driver.start()
-        }
-    }
-
     private func accepted(_ socket: TCPSocket, by context: ListenerContext) {
         do {
             let driver = try TCPDriver(socket: socket, listener: context, worker: self)
+            // Who comes while we drain is served once: told to go away before that, it would have come for nothing.
+            driver.isDraining = isDraining
             try driver.start()
             add(driver)
         } catch {
@@ -94,66 +174,89 @@ final class Worker: @unchecked Sendable {
         guard connections.count >= configuration.limits.maxConnections, !isPaused else { return }
         isPaused = true
         logger.warning("\(connections.count) connections are open, as many as may be: accepting pauses")
-        for acceptor in acceptors { acceptor.listener.pause() }
+        for intake in intakes { intake.pauseAccepting() }
+    }
+
+    /// A connection has agreed on the version that it speaks.
+    func serves(_ version: Configuration.HTTPProtocol, _ driver: ConnectionDriver) {
+        driver.version = version
+        counts.add(1, to: version)
     }
 
     /// A connection has ended.
     func closed(_ driver: ConnectionDriver) {
         connections[ObjectIdentifier(driver)] = nil
-        if isPaused, !isDraining { resumeAccepting() }
+        if let version = driver.version { counts.add(-1, to: version) }
+        if isPaused { resumeAccepting() }
         finishDrainIfEmpty()
     }
 
     private func resumeAccepting() {
         isPaused = false
-        for acceptor in acceptors {
-            do {
-                try acceptor.listener.resume()
-            } catch {
-                // The next connection that ends brings another attempt.
-                isPaused = true
-                logger.error("accepting cannot resume: \(error)")
-            }
+        do {
+            for intake in intakes { try intake.resumeAccepting() }
+        } catch {
+            // The next connection that ends brings another attempt.
+            isPaused = true
+            logger.error("accepting cannot resume: \(error)")
         }
+    }
+
+    /// What there is to tell at this moment.
+    func report() -> WorkerReport {
+        var report = counts
+        report.requests = requestCount
+        report.isDraining = isDraining
+        return report
     }
 
     // MARK: - WebSockets
 
     /// Takes one more WebSocket into account; false where there are as many as may be.
     func admitWebSocket() -> Bool {
-        guard webSocketCount < configuration.webSocket.maxConnections else { return false }
-        webSocketCount += 1
+        guard counts.webSockets < configuration.webSocket.maxConnections else { return false }
+        counts.webSockets += 1
         return true
     }
 
     /// A WebSocket that was admitted is over, or was denied.
     func webSocketEnded() {
-        webSocketCount -= 1
+        counts.webSockets -= 1
     }
 
     // MARK: - Drain
 
-    /// Stops accepting, lets requests finish until the graceful timeout, then ends them; calls back when all is over.
+    /// Lets requests finish until the graceful timeout, then ends them.
     ///
-    /// - Parameter code: What open WebSockets are told, which have no end of their own: to go away, or to come again.
+    /// A standalone worker accepts nobody new. Any other goes on to accept from the sockets of its slot, for those who were
+    /// sent there before the kernel was told otherwise, and leaves what is shared to the others.
+    ///
+    /// - Parameters:
+    ///   - code: What open WebSockets are told, which have no end of their own: to go away, or to come again.
+    ///   - whenClosed: Called at once: what can be left to others is left.
+    ///   - whenDone: Called when all connections are over.
     func drain(
-        closingWebSocketsWith code: WebSocketCloseCode = .goingAway,
+        closingWebSocketsWith code: WebSocketCloseCode,
+        whenClosed: @Sendable () -> Void = {},
         _ whenDone: @escaping @Sendable () -> Void
     ) {
         isDraining = true
         drained = whenDone
-        for acceptor in acceptors {
+        for intake in intakes {
+            guard isStandalone else {
+                intake.stopAcceptingShared()
+                continue
+            }
             // Clients that the kernel has let in already are served, not reset.
-            if !isPaused { acceptor.listener.accept(atMost: configuration.backlog) }
-            acceptor.listener.close()
+            if !isPaused { intake.acceptWaiting(atMost: configuration.backlog) }
+            intake.stopAccepting()
         }
+        whenClosed()
         for driver in connections.values {
             driver.closeWebSockets(code)
             driver.shutdown()
         }
-        for driver in quicDrivers {
-            driver.shutdown()
-        }
+        for place in places.values { place.quic?.shutdown() }
         let timer = LoopTimer(loop: loop, handler: self)
         timer.set(loop.now + .seconds(configuration.gracefulTimeout))
         graceTimer = timer

@@ -19,9 +19,11 @@ public final class Server: Service, Sendable {
     let configuration: Configuration
     private let application: any Application
     private let logger: Logger
-    /// nil: the server opens its own sockets.
-    let membership: Membership?
-    let secrets: ServerSecrets
+    /// nil: the server has its own sockets.
+    private let membership: Membership?
+    /// nil: it has still to open them.
+    private let opened: OpenedServer?
+    private let secrets: ServerSecrets
     let protected = Mutex(ServerState())
 
     /// A server that does not listen yet.
@@ -34,18 +36,21 @@ public final class Server: Service, Sendable {
         self.init(configuration: configuration, application: application, logger: logger, membership: nil)
     }
 
-    /// One worker of a supervisor, with the sockets of its slot; or, without a membership, a server of its own.
+    /// One worker of a supervisor, with the sockets of its slot; or, without a membership, a server of its own, which may
+    /// have been opened before.
     package init(
         configuration: Configuration,
         application: any Application,
         logger: Logger,
-        membership: Membership?
+        membership: Membership?,
+        opened: OpenedServer? = nil
     ) {
         self.configuration = configuration
         self.application = application
         self.logger = logger
         self.membership = membership
-        secrets = membership?.secrets ?? .random()
+        self.opened = opened
+        secrets = membership?.secrets ?? opened?.secrets ?? .random()
     }
 
     /// Listens, starts the application, serves until a shutdown, and has the application clean up.
@@ -78,7 +83,8 @@ public final class Server: Service, Sendable {
 
     private func makeWorkers() throws -> WorkerGroup {
         guard let membership else {
-            return try .standalone(configuration, secrets, application, logger)
+            let opened = try opened ?? .open(configuration, secrets)
+            return try .standalone(configuration, opened, application, logger)
         }
         return try .member(membership, configuration, application, logger)
     }

@@ -20,6 +20,8 @@ final class QUICDriver {
     /// Through which is sent, those of the worker's own slot; what is read from others' is answered there, too.
     private var ports: [QUICPort] = []
     private let timer: LoopTimer
+    /// What the log was last told of the demand for proved addresses.
+    private var saysRetry = false
 
     init(place: Int, endpoint: QUICEndpoint, defaults: ResponseDefaults, worker: Worker) {
         self.place = place
@@ -124,6 +126,16 @@ final class QUICDriver {
             _ = send(transmit)
         }
         timer.set(endpoint.deadline)
+        if endpoint.isRetryEngaged != saysRetry { tellOfRetry() }
+    }
+
+    private func tellOfRetry() {
+        saysRetry = endpoint.isRetryEngaged
+        worker.logger.notice(
+            saysRetry
+                ? "many clients begin QUIC handshakes: each must prove its address now (Retry)"
+                : "clients begin QUIC handshakes without a proof of their address again"
+        )
     }
 
     /// Refuses newcomers and tells every client to go elsewhere.

@@ -23,6 +23,9 @@ package struct ServerSecrets: Sendable {
         ServerSecrets(quic: .random(), tickets: .random(), quicTickets: TicketSecret.random().bytes)
     }
 
+    /// What ``ServerSockets/steer(newcomers:key:slotCount:)`` needs.
+    package var steeringKey: UInt32 { quic.steeringKey }
+
     // MARK: - For the workers
 
     /// The secrets as bytes, for a channel that nobody else reads.

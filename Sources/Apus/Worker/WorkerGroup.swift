@@ -1,6 +1,5 @@
 import ApusGateway
 import ApusHTTP
-import ApusHTTP3
 import ApusTransport
 import Logging
 import Synchronization
@@ -49,17 +48,14 @@ final class WorkerGroup: Sendable {
     }
 
     /// All workers of a server, as many as the configuration has loops.
-    ///
-    /// - Throws: ``ConfigurationError`` before any port is opened, ``BindError``.
     static func standalone(
         _ configuration: Configuration,
-        _ secrets: ServerSecrets,
+        _ opened: OpenedServer,
         _ application: any Application,
         _ logger: Logger
     ) throws -> WorkerGroup {
-        let identity = try ServerIdentity.load(configuration, secrets)
-        let slots = Array(0..<configuration.loops)
-        let sockets = try ServerSockets.open(configuration, slotCount: slots.count)
+        let (secrets, sockets) = (opened.secrets, opened.sockets)
+        let slots = Array(0..<sockets.slotCount)
         for warning in sockets.warnings { logger.warning("\(warning)") }
         let forwarding = slots.count > 1 ? try ForwardingPairs(slotCount: slots.count) : nil
         let workers = try slots.map { slot in
@@ -68,7 +64,7 @@ final class WorkerGroup: Sendable {
                 slotCount: slots.count,
                 sockets: sockets.sockets(of: slot),
                 secrets: secrets,
-                identity: identity,
+                identity: opened.identity,
                 forwarding: forwarding?.forwarding(of: slot)
             )
             return try Worker(
@@ -80,7 +76,7 @@ final class WorkerGroup: Sendable {
             )
         }
         for worker in workers { worker.setNewcomers(slots) }
-        try sockets.steer(newcomers: slots, key: secrets.quic.steeringKey, slotCount: slots.count)
+        try sockets.steer(newcomers: slots, key: secrets.steeringKey, slotCount: slots.count)
         return WorkerGroup(workers, sockets.listeners, sockets: sockets, forwarding: forwarding)
     }
 

@@ -169,7 +169,7 @@ let package = Package(
         .testTarget(
             name: "ApusTests",
             dependencies: [
-                "Apus", "ApusGateway", "ApusHTTP", "ApusTestClients",
+                "Apus", "ApusGateway", "ApusHTTP", "ApusTestClients", "ApusTransport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],

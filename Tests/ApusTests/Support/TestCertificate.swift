@@ -1,22 +1,46 @@
 import Apus
 import Foundation
 
-/// A certificate for one run of the tests, made by the `openssl` tool in a temporary directory.
+/// A certificate, made by the `openssl` tool in a temporary directory that goes when the tests are over.
 struct TestCertificate: Sendable {
     private static let made = Result { try TestCertificate() }
 
     let directory: String
 
+    /// The one that most tests use.
     static func shared() throws -> Configuration.TLS {
-        let certificate = try made.get()
-        return Configuration.TLS(
-            certificateFile: certificate.directory + "/cert.pem",
-            keyFile: certificate.directory + "/key.pem"
-        )
+        try made.get().files
     }
 
-    private init() throws {
-        directory = NSTemporaryDirectory() + "apus-server-\(UUID().uuidString)"
+    var files: Configuration.TLS {
+        Configuration.TLS(certificateFile: directory + "/cert.pem", keyFile: directory + "/key.pem")
+    }
+
+    /// A copy that stays as it is.
+    init(copying other: TestCertificate) throws {
+        directory = Self.root + "/\(UUID().uuidString)"
+        try FileManager.default.copyItem(atPath: other.directory, toPath: directory)
+    }
+
+    /// Puts another certificate in the place of this one.
+    func replace(with other: TestCertificate) throws {
+        for (to, from) in [
+            (files.keyFile, other.files.keyFile), (files.certificateFile, other.files.certificateFile),
+        ] {
+            try Data(contentsOf: URL(filePath: from)).write(to: URL(filePath: to))
+        }
+    }
+
+    /// Keys go when the tests are over; there is no later moment to hang this on.
+    private static let root: String = {
+        atexit { try? FileManager.default.removeItem(atPath: TestCertificate.root) }
+        let root = NSTemporaryDirectory() + "apus-server-\(UUID().uuidString)"
+        try? FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+        return root
+    }()
+
+    init() throws {
+        directory = Self.root + "/\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
@@ -29,10 +53,5 @@ struct TestCertificate: Sendable {
         process.standardError = FileHandle.nullDevice
         try process.run()
         process.waitUntilExit()
-        // The key goes when the tests are over; there is no later moment to hang this on.
-        atexit {
-            guard let made = try? TestCertificate.made.get() else { return }
-            try? FileManager.default.removeItem(atPath: made.directory)
-        }
     }
 }

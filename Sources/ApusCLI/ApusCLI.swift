@@ -54,11 +54,6 @@ struct Serve: ParsableCommand {
     }
 
     func exitStatus() async -> Int32 {
-        do {
-            return await options.exitStatus(serving: try BuiltInApplication.make(application))
-        } catch {
-            StandardError.writeLine("Error: \(error)")
-            return ExitStatus.usage
-        }
+        await options.exitStatus { try BuiltInApplication.make(application) }
     }
 }

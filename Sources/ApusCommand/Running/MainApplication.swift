@@ -18,7 +18,7 @@ import Glibc
 ///
 /// An application that needs arguments has a command of its own with ``ServeOptions`` as an option group.
 public protocol MainApplication: Application {
-    /// Makes the application, once the command line has been read.
+    /// Makes the application, in a process that is about to serve it: ports are bound, and rights given up.
     ///
     /// An error is written to standard error, and the process ends with code 3.
     init() async throws
@@ -32,18 +32,9 @@ extension MainApplication {
     public static func main() async {
         do throws(CommandLineEnd) {
             let command = try MainCommand.parsed(Array(CommandLine.arguments.dropFirst()), as: MainCommand.self)
-            exit(await exitStatus(with: command.options))
+            exit(await command.options.exitStatus { try await Self() })
         } catch {
             error.exit()
-        }
-    }
-
-    private static func exitStatus(with options: ServeOptions) async -> Int32 {
-        do {
-            return await options.exitStatus(serving: try await Self())
-        } catch {
-            StandardError.writeLine("Error: \(error)")
-            return ExitStatus.applicationFailed
         }
     }
 }

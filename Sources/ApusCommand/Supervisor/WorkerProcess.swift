@@ -1,0 +1,187 @@
+import Apus
+import ApusGateway
+import ApusHTTP
+import ApusTransport
+import Glibc
+import Logging
+
+/// A worker's process: a server in the slot that its supervisor names, which does what it is told.
+///
+/// The control socket has a thread of its own, so that the supervisor's end is seen whatever the application does; that the
+/// loop which serves turns is proved by the answer to a ping, which comes from there.
+///
+/// `@unchecked Sendable`: everything that changes is touched on the control loop's thread only, or before it starts.
+final class WorkerProcess: @unchecked Sendable {
+    /// How much longer than the graceful timeout a worker may take to leave when nobody is there any more to end it.
+    private static let patienceAfterDrain = TimeSpan.seconds(10)
+    /// What a terminal or a script sends to all processes of a server, and only the supervisor acts on; and what a log
+    /// brings about whose reader has gone.
+    private static let ignored = [SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE]
+
+    private let loop: EventLoop
+    private let channel: ControlChannel
+    private let logger: Logger
+    private let gracefulTimeout: TimeSpan
+    private let signals: SignalQueue
+    private let lastResort: LoopTimer
+    private var server: Server?
+    /// What was said before there was a server.
+    private var early: [(ControlMessage, [Int32])] = []
+    private var wasToldToStop = false
+
+    private init(_ channel: ControlChannel, _ settings: ServerSettings, _ logger: Logger) throws(SystemError) {
+        loop = try EventLoop(name: "apus-control")
+        signals = try SignalQueue.install([SIGTERM] + Self.ignored)
+        self.channel = channel
+        self.logger = logger
+        gracefulTimeout = .seconds(settings.configuration.gracefulTimeout)
+        lastResort = LoopTimer(loop: loop)
+        lastResort.handler = self
+    }
+
+    /// Serves until it is told to leave, and has left.
+    ///
+    /// - Throws: as ``ServeOptions/serve(_:)`` ends.
+    static func serve(
+        _ application: () async throws -> any Application,
+        _ settings: ServerSettings,
+        control: ControlSocket
+    ) async throws {
+        let channel = ControlChannel(control)
+        let start = try WorkerStart.receive(from: channel)
+        let (id, slot) = (start.greeting.id, start.greeting.slot)
+        let logger = settings.logger("worker \(id), slot \(slot)")
+        ProcessTitle.set("apus: worker \(id) (slot \(slot))")
+        let process = try WorkerProcess(channel, settings, logger)
+        try process.watch()
+        if settings.supervisor.pinsWorkers { process.pin(to: start.greeting.index) }
+        let identity = try ServerIdentity.load(settings.configuration, start.secrets)
+        // The key has been read: rights are needed no more.
+        try settings.supervisor.account()?.assume()
+        let server = Server(
+            configuration: settings.configuration,
+            application: try await ApplicationFailed.check(application),
+            logger: logger,
+            membership: Membership(
+                slot: slot,
+                slotCount: start.greeting.slotCount,
+                sockets: start.sockets,
+                secrets: start.secrets,
+                identity: identity,
+                forwarding: start.forwarding
+            )
+        )
+        server.setNewcomers(start.newcomers)
+        process.obey(with: server)
+        try await server.run()
+    }
+
+    private func pin(to index: Int) {
+        do {
+            try ProcessFacts.pinToCore(index)
+        } catch {
+            logger.warning("the worker has no core to itself: \(error)")
+        }
+    }
+
+    // MARK: - The control socket
+
+    private func watch() throws(SystemError) {
+        try channel.register(on: loop, handler: self)
+        try signals.register(on: loop) { [unowned self] in received($0) }
+        try loop.start()
+    }
+
+    /// Does what was said meanwhile, and says when the server is ready.
+    private func obey(with server: Server) {
+        loop.submit {
+            self.server = server
+            let early = self.early
+            self.early = []
+            for (message, descriptors) in early { self.obey(message, descriptors, server) }
+        }
+        Task {
+            // Where it fails, so does the server, which ends the process.
+            guard (try? await server.listeners()) != nil else { return }
+            loop.submit { self.channel.send(.ready) }
+        }
+    }
+
+    private func readMessages() {
+        while true {
+            switch channel.receive() {
+            case .message(let message, let descriptors):
+                if let server { obey(message, descriptors, server) } else { early.append((message, descriptors)) }
+            case .unknown(let text): logger.warning("the supervisor says what is not known: \(text)")
+            case .nothing: return
+            case .closed: return leaveAlone()
+            }
+        }
+    }
+
+    private func obey(_ message: ControlMessage, _ descriptors: [Int32], _ server: Server) {
+        switch message {
+        case .newcomers(let slots): server.setNewcomers(slots)
+        case .adopt(let slot, let encoded): adopt(slot, encoded, descriptors, server)
+        case .release(let slot): server.release(slot) { self.answer(.released(slot: slot)) }
+        case .reader(let isReader): server.setReader(isReader)
+        case .drain(let isReloading): server.shutdown(reloading: isReloading)
+        case .terminate:
+            server.shutdown()
+            server.shutdown()
+        case .ping(let number): server.report { self.answer(.pong(number, $0)) }
+        default:
+            for descriptor in descriptors { Glibc.close(descriptor) }
+            logger.warning("the supervisor says what is not due")
+        }
+    }
+
+    private func adopt(_ slot: Int, _ encoded: [UInt8], _ descriptors: [Int32], _ server: Server) {
+        do {
+            server.adopt(slot, try SlotSockets(encoded: encoded, descriptors: descriptors))
+        } catch {
+            logger.error("slot \(slot) cannot be adopted: \(error)")
+        }
+    }
+
+    private func answer(_ message: ControlMessage) {
+        loop.submit { self.channel.send(message) }
+    }
+
+    // MARK: - The end
+
+    /// There is no supervisor any more: nobody would replace this worker, or end it.
+    private func leaveAlone() {
+        channel.close()
+        guard let server else {
+            // Nobody is served yet.
+            _exit(ExitStatus.failed)
+        }
+        logger.error("the supervisor is gone: the worker leaves")
+        server.shutdown(reloading: false)
+        lastResort.set(loop.now + gracefulTimeout + Self.patienceAfterDrain)
+    }
+
+    private func received(_ signal: Int32) {
+        guard signal == SIGTERM else { return }
+        // The code of a process that the signal had killed, as shells count it.
+        if wasToldToStop { _exit(128 + signal) }
+        wasToldToStop = true
+        // The supervisor sees to a successor, and then says when to leave.
+        channel.send(.leaving)
+    }
+}
+
+extension WorkerProcess: EventHandler {
+    func handle(_ events: IOEvents) {
+        channel.flush()
+        readMessages()
+    }
+}
+
+extension WorkerProcess: TimerHandler {
+    func timerFired(now: Instant) {
+        logger.error("the worker has not left in time: it ends now")
+        _exit(ExitStatus.failed)
+    }
+}

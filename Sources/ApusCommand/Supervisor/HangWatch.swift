@@ -3,7 +3,8 @@ import ApusHTTP
 /// Whether a worker's loop turns: pings it, and judges it by how long it does not answer.
 ///
 /// A worker that has got no core is not to blame. So patience begins when the first examination of a silent worker has said
-/// how long its loop's thread has waited for a core so far; what it waits from then on does not count.
+/// how long its threads have waited for a core so far; what they wait from then on does not count. That is reckoned from one
+/// examination to the next: threads that end take their time along, and many may wait at a time.
 ///
 /// ```
 /// quiet ──interval──▶ pinged ──interval, examined──▶ silent ──examined every interval──▶ hung
@@ -22,8 +23,8 @@ struct HangWatch: Equatable, Sendable {
     private enum State: Equatable {
         case quiet
         case pinged
-        /// Since then it is watched closely; so long its thread had waited for a core before.
-        case silent(since: Instant, runDelay: TimeSpan)
+        /// So long it has stood still, until the last examination, which found this.
+        case silent(TimeSpan, until: Instant, runDelay: TimeSpan)
     }
 
     /// How long the loop may stand still.
@@ -59,7 +60,7 @@ struct HangWatch: Equatable, Sendable {
         due = now + interval
     }
 
-    /// Takes in how long the loop's thread has waited for a core since its start.
+    /// Takes in how long the worker's threads have waited for a core since its start.
     ///
     /// - Returns: How long the loop has stood still, where that is too long.
     mutating func examined(runDelay: TimeSpan, now: Instant) -> TimeSpan? {
@@ -67,13 +68,14 @@ struct HangWatch: Equatable, Sendable {
         case .quiet:
             return nil
         case .pinged:
-            state = .silent(since: now, runDelay: runDelay)
+            state = .silent(TimeSpan(nanoseconds: 0), until: now, runDelay: runDelay)
             due = now + interval
-        case .silent(let since, let before):
-            let silence = now.since(since).nanoseconds
-            let waited = runDelay.nanoseconds - min(before.nanoseconds, runDelay.nanoseconds)
-            let still = TimeSpan(nanoseconds: silence - min(waited, silence))
+        case .silent(let before, let then, let earlierDelay):
+            let silence = now.since(then).nanoseconds
+            let waited = runDelay.nanoseconds - min(earlierDelay.nanoseconds, runDelay.nanoseconds)
+            let still = TimeSpan(nanoseconds: before.nanoseconds + silence - min(waited, silence))
             guard still < timeout else { return still }
+            state = .silent(still, until: now, runDelay: runDelay)
             // Not only when patience may be over: between two steps that are close, an absence of the watcher shows.
             due = now + min(interval, TimeSpan(nanoseconds: timeout.nanoseconds - still.nanoseconds))
         }

@@ -11,7 +11,11 @@ extension Supervision {
         isReloadWished = true
         if !isReloading { act(.reloading) }
         isReloading = true
-        if batch != nil || !wasEverReady { log(.notice, "the reload waits for workers that are starting") }
+        if batch != nil || !wasEverReady {
+            log(.notice, "the reload waits for workers that are starting")
+        } else if members(for: Array(indices.indices)) == nil {
+            log(.notice, "the reload waits for workers that still drain")
+        }
     }
 
     /// Starts the batch that is due next, or continues the one that runs.

@@ -9,8 +9,8 @@ extension Supervision {
             return log(.warning, "no new executable before a worker of this one is ready")
         }
         guard upgrade == .none else { return log(.notice, "a new executable is being checked already") }
-        upgrade = .checking
-        act(.checkExecutable(state))
+        upgrade = .requested
+        if batch != nil { log(.notice, "the new executable waits for workers that are starting") }
     }
 
     mutating func executableChecked(_ isUsable: Bool, _ text: String) {
@@ -29,10 +29,17 @@ extension Supervision {
         log(.error, "the new executable could not be started: \(reason); this one goes on")
     }
 
-    /// Hands over, once nothing is under way that the state does not know: a batch, or a change of their number.
+    /// Takes the next step, once nothing is under way that the state does not know.
     mutating func continueUpgrade() {
-        guard upgrade == .wanted, batch == nil, ending == nil else { return }
-        upgrade = .replacing
-        act(.replaceImage(state))
+        guard batch == nil, ending == nil else { return }
+        switch upgrade {
+        case .none, .checking, .replacing: break
+        case .requested:
+            upgrade = .checking
+            act(.checkExecutable(state))
+        case .wanted:
+            upgrade = .replacing
+            act(.replaceImage(state))
+        }
     }
 }

@@ -28,8 +28,10 @@ struct Supervision {
     /// Where a change of the executable is.
     enum Upgrade: Equatable {
         case none
+        /// Waits for the batch that runs, which no state tells of.
+        case requested
         case checking
-        /// Usable; waits for the batch that runs.
+        /// Usable; waits for a batch as well.
         case wanted
         case replacing
     }
@@ -135,7 +137,9 @@ struct Supervision {
 
     /// What is to be done next; nil until something else has happened.
     mutating func nextAction() -> SupervisionAction? {
-        actions.isEmpty ? nil : actions.removeFirst()
+        // Last of all, since even carrying out an action may change the state that is handed over.
+        if actions.isEmpty { continueUpgrade() }
+        return actions.isEmpty ? nil : actions.removeFirst()
     }
 
     mutating func act(_ action: SupervisionAction) {
@@ -163,7 +167,6 @@ struct Supervision {
         }
         // Only now, when others have been told that they take over.
         tellDrains()
-        continueUpgrade()
         finish()
         deadline = nextDue(after: now)
     }

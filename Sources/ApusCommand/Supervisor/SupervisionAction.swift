@@ -19,7 +19,7 @@ enum SupervisionAction: Equatable, Sendable {
     /// Ask a worker whether its loop turns.
     case ping(id: Int, number: Int)
     /// A ping waits for its answer: hand over every message that the worker's socket holds, then find out how long its
-    /// loop's thread has waited for a core (``SupervisionEvent/examined(id:runDelay:)``), in the same turn.
+    /// threads have waited for a core (``SupervisionEvent/examined(id:runDelay:)``), in the same turn.
     case examine(id: Int)
     /// A line for the log; it names the worker that it is about, whose number comes along.
     case log(Logger.Level, String, worker: Int?)

@@ -19,8 +19,8 @@ enum SupervisionEvent: Equatable, Sendable {
     /// A worker has answered a ping. `requests` are those since its start; `residentBytes` are what the system says of
     /// the process, read with the answer (only needed where ``SupervisionSettings/maxMemory`` is set).
     case pong(id: Int, number: Int, requests: Int, residentBytes: Int?)
-    /// The answer to ``SupervisionAction/examine(id:)``: how long the thread of a worker's loop has waited for a core since
-    /// its start. Nil where the system does not say. Every message that the worker's socket held was handed over before.
+    /// The answer to ``SupervisionAction/examine(id:)``: how long the threads of a worker have waited for a core since its
+    /// start. Nil where the system does not say. Every message that the worker's socket held was handed over before.
     case examined(id: Int, runDelay: TimeSpan?)
 
     /// Replace every worker (SIGHUP).

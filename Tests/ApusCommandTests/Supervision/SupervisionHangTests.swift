@@ -135,13 +135,19 @@ struct SupervisionHangTests {
         #expect(watch.handleTimeout(watch.due) == .ping(number: 2))
     }
 
-    @Test func `a delay that goes back is none, and one longer than the silence is all of it`() {
-        let now = Instant(nanoseconds: 0)
-        var watch = HangWatch(timeout: .seconds(4), now: now)
-        _ = watch.handleTimeout(now + .seconds(1))
-        #expect(watch.examined(runDelay: .seconds(50), now: now + .seconds(2)) == nil)
-        #expect(watch.examined(runDelay: .seconds(90), now: now + .seconds(6)) == nil)
-        #expect(watch.due == now + .seconds(7))
-        #expect(watch.examined(runDelay: .seconds(1), now: now + .seconds(6)) == .seconds(4))
+    @Test func `a thread that ends with its wait hides nothing, and what many wait is no more than the time`() {
+        let start = Instant(nanoseconds: 0)
+        var watch = HangWatch(timeout: .seconds(4), now: start)
+        _ = watch.handleTimeout(start + .seconds(1))
+        // Seconds, and the wait of all threads until then.
+        let waits: [(Double, Double)] = [(2, 50), (3, 90), (4, 10), (5, 11), (6, 11), (7, 11.5)]
+        for (second, wait) in waits {
+            #expect(watch.examined(runDelay: .seconds(wait), now: start + .seconds(second)) == nil)
+            #expect(watch.due == start + .seconds(second + 1))
+        }
+        // It has stood still for 0 + 1 + 0 + 1 + 0.5 s so far.
+        #expect(watch.examined(runDelay: .seconds(11.5), now: start + .seconds(8)) == nil)
+        #expect(watch.due == start + .seconds(8.5))
+        #expect(watch.examined(runDelay: .seconds(11.5), now: start + .seconds(8.5)) == .seconds(4))
     }
 }

@@ -16,7 +16,7 @@ struct SupervisionRandomTests {
         }
         world.calmDown()
         world.stop()
-        #expect(world.violation == nil, "\(world.trail.suffix(40).joined(separator: "\n"))")
+        #expect(world.violation == nil, "\(world.trail)")
     }
 }
 
@@ -48,7 +48,8 @@ private struct RandomWorld {
     private var exitCode: Int32?
     private var isChecking = false
     private(set) var violation: String?
-    private(set) var trail: [String] = []
+    /// The last steps, for whoever looks for the reason.
+    private var steps: [(at: Instant, what: Any)] = []
 
     init(seed: UInt64) {
         random = SeededGenerator(seed: seed)
@@ -64,7 +65,12 @@ private struct RandomWorld {
         supervision = Supervision(settings: self.settings, random: random)
         feed(.start)
         // Somebody has to be ready once, or the supervisor rightly gives up.
+        while processes.isEmpty { pass(.seconds(1)) }
         if let first = processes.keys.min() { ready(first) }
+    }
+
+    var trail: String {
+        steps.suffix(40).map { "\($0.at.nanoseconds / 1_000_000) \($0.what)" }.joined(separator: "\n")
     }
 
     // MARK: - Steps
@@ -195,14 +201,14 @@ private struct RandomWorld {
     // MARK: - The system
 
     private mutating func feed(_ event: SupervisionEvent) {
-        record("\(event)")
+        record(event)
         supervision.handle(event, now: now)
         perform()
     }
 
     private mutating func perform() {
         while let action = supervision.nextAction() {
-            if case .log(_, let text, _) = action { record("    log \(text)") } else { record("    \(action)") }
+            record(action)
             expect(exitCode == nil, "something follows the end")
             perform(action)
         }
@@ -213,6 +219,9 @@ private struct RandomWorld {
         switch action {
         case .spawn(let id, _, let slot):
             expect(!processes.values.contains { $0.slot == slot || $0.adopted.contains(slot) }, "two read slot \(slot)")
+            guard Int.random(in: 0..<20, using: &random) > 0 else {
+                return supervision.handle(.spawnFailed(id: id, reason: "by chance"), now: now)
+            }
             processes[id] = Process(slot: slot)
         case .adopt(let slot, let id):
             expect(!processes.values.contains { $0.slot == slot || $0.adopted.contains(slot) }, "two read slot \(slot)")
@@ -232,7 +241,9 @@ private struct RandomWorld {
         case .examine(let id):
             // All that its socket holds was handed over: nothing, by then.
             supervision.handle(.examined(id: id, runDelay: TimeSpan(nanoseconds: 0)), now: now)
-        case .checkExecutable: isChecking = true
+        case .checkExecutable(let state):
+            isChecking = true
+            expect(SupervisionState(encoded: state.encoded) == state, "the check cannot read the state")
         case .replaceImage(let state): replaceImage(state)
         case .exit(let code): exitCode = code
         case .log, .ready, .reloading, .reloaded, .stopping: break
@@ -286,9 +297,9 @@ private struct RandomWorld {
         }
     }
 
-    private mutating func record(_ line: String) {
-        trail.append("\(now.nanoseconds / 1_000_000) \(line)")
-        if trail.count > 400 { trail.removeFirst(200) }
+    private mutating func record(_ what: Any) {
+        steps.append((now, what))
+        if steps.count > 400 { steps.removeFirst(200) }
     }
 
     private mutating func expect(_ holds: Bool, _ otherwise: @autoclosure () -> String) {

@@ -50,20 +50,44 @@ struct SupervisionUpgradeTests {
         #expect(bench.take { $0.isSpawn } == [.spawn(id: 2, index: 0, slot: 1)])
     }
 
-    @Test func `it waits for new workers that are about to take over, and no others start meanwhile`() {
+    @Test func `it waits for new workers that are about to take over, before the check and after it`() {
         var bench = SupervisionBench.serving(workers: 1)
         bench.feed(.reload)
         bench.feed(.upgradeRequested)
-        bench.feed(.executableChecked(isUsable: true, text: ""))
-        bench.feed(.reload)
-        bench.forget()
+        #expect(!bench.take().contains(.checkExecutable(bench.supervision.state)))
         bench.ready(2)
+        #expect(bench.take().contains(.checkExecutable(bench.supervision.state)))
+        bench.exit(1)
+        bench.feed(.reload)
+        bench.feed(.executableChecked(isUsable: true, text: ""))
+        // It will do for this one as well.
+        bench.feed(.reload)
+        #expect(!bench.take().contains(.replaceImage(bench.supervision.state)))
+        bench.ready(3)
         guard case .replaceImage(let state) = bench.take().last else {
             Issue.record("not replaced")
             return
         }
         #expect(state.workers.map(\.state) == [.draining, .active])
-        #expect(state.homes == [1])
+        #expect(state.homes == [0])
+    }
+
+    @Test func `a worker that cannot be spawned on the way is not handed over`() {
+        var bench = SupervisionBench.serving(workers: 1, most: 2)
+        bench.feed(.upgradeRequested)
+        bench.forget()
+        var supervision = bench.supervision
+        supervision.handle(.more, now: bench.now)
+        supervision.handle(.executableChecked(isUsable: true, text: ""), now: bench.now)
+        while let action = supervision.nextAction() {
+            switch action {
+            case .spawn(let id, _, _): supervision.handle(.spawnFailed(id: id, reason: ""), now: bench.now)
+            case .release(let slot, let id): supervision.handle(.released(slot: slot, by: id), now: bench.now)
+            case .replaceImage(let state): #expect(state.workers.map(\.id) == [1])
+            default: break
+            }
+        }
+        #expect(supervision.upgrade == .replacing)
     }
 
     @Test func `there is one check at a time, and none before anybody was ready`() {

@@ -111,10 +111,15 @@ struct SupervisionHangTests {
 
     @Test func `a new worker that hangs before it takes over ends its batch`() {
         var bench = SupervisionBench.serving(workers: 2)
+        bench.buries = false
         bench.feed(.reload)
         bench.ready(3)
         bench.hanging = [3]
         bench.advance(seconds: 33)
+        #expect(bench.state(3) == .killed && bench.state(4) == .killed)
+        bench.ready(4)
+        bench.crash(3, signal: 9)
+        bench.crash(4, signal: 9)
         #expect(bench.take().contains(.reloaded(succeeded: false)))
         #expect(bench.state(1) == .active && bench.state(2) == .active && bench.supervision.workers.count == 2)
     }

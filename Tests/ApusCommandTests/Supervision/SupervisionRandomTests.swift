@@ -277,6 +277,7 @@ private struct RandomWorld {
         expect((1...settings.maxWorkers).contains(supervision.indices.count), "too many indices, or none")
         expect(readers.count <= 1, "two read the shared sockets")
         let active = supervision.activeWorkers
+        expect(active.allSatisfy { processes[$0.id]?.isKilled == false }, "somebody serves who was killed")
         guard exitCode == nil, supervision.ending == nil else { return }
         if !active.isEmpty {
             let steered = newcomers

@@ -98,6 +98,21 @@ struct SupervisionReplacementTests {
         #expect(bench.supervision.newcomers == [2, 3])
     }
 
+    @Test func `a slot that is kept for a new worker is nobody else's`() {
+        var bench = SupervisionBench.serving(workers: 2)
+        bench.crash(1)
+        bench.acknowledges = false
+        bench.feed(.reload)
+        bench.feed(.workerLeaving(id: 3))
+        bench.forget()
+        // The successor of index 0 finds its own slot still read, and the other one promised.
+        bench.feed(.released(slot: 2, by: 2))
+        #expect(bench.take() == [.spawn(id: 4, index: 0, slot: 2)])
+        #expect(bench.supervision.batch?.members.first?.worker == 4)
+        bench.exit(3)
+        #expect(bench.take() == [.spawn(id: 5, index: 0, slot: 0)])
+    }
+
     @Test func `a reload before anybody was ready waits for the start`() {
         var bench = SupervisionBench(workers: 1)
         bench.feed(.start)

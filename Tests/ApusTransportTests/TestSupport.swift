@@ -1,4 +1,5 @@
 import ApusHTTP
+import CApusShims
 import Glibc
 import Synchronization
 import Testing

@@ -40,13 +40,24 @@ package struct Account: Hashable, Sendable {
             primary = getegid()
         }
         if let group {
-            guard let number = Self.group(named: group) ?? Self.number(group) else { throw .unknownGroup(group) }
-            self.group = number
+            self.group = try Self.groupNumber(group)
         } else if let primary {
             self.group = primary
         } else {
             throw .noGroup(user: user ?? String(self.user))
         }
+    }
+
+    /// A user's number, by its name or number.
+    package static func userNumber(_ text: String) throws(AccountError) -> uid_t {
+        guard let number = PasswordEntry.find(name: text)?.user ?? number(text) else { throw .unknownUser(text) }
+        return number
+    }
+
+    /// A group's number, by its name or number.
+    package static func groupNumber(_ text: String) throws(AccountError) -> gid_t {
+        guard let number = group(named: text) ?? number(text) else { throw .unknownGroup(text) }
+        return number
     }
 
     /// Whether the process already is, with all its rights, this user in this group.

@@ -12,13 +12,13 @@ package struct ServiceManager: Sendable {
     /// The first descriptor that is passed.
     private static let firstPassedSocket: Int32 = 3
 
-    private let address: UnixDatagramAddress
+    private let address: UnixAddress
     /// Within this time of each other, the manager wants to hear `WATCHDOG=1`; say it twice as often. Nil: never.
     package let watchdogInterval: TimeSpan?
 
     /// Nil where no manager wants to hear anything.
     package init?(_ environment: [String: String], pid: pid_t = getpid()) {
-        guard let socket = environment["NOTIFY_SOCKET"], let address = UnixDatagramAddress(socket) else { return nil }
+        guard let socket = environment["NOTIFY_SOCKET"], let address = Self.address(socket) else { return nil }
         self.address = address
         watchdogInterval = Self.watchdogInterval(environment, pid)
     }
@@ -32,10 +32,9 @@ package struct ServiceManager: Sendable {
         defer { close(descriptor) }
         var limit = timeval(tv_sec: 0, tv_usec: suseconds_t(Self.sendTimeout.nanoseconds / 1000))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        guard address.apply(connect, to: descriptor) == 0 else { return false }
         let bytes = Array(state.utf8)
-        return address.withSockAddr { address, length in
-            sendto(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL), address, length) == bytes.count
-        }
+        return send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
     }
 
     /// What to notify at the beginning of a reload: a manager of Type=notify-reload matches it by the time.
@@ -59,6 +58,12 @@ package struct ServiceManager: Sendable {
             }
     }
 
+    /// A path, or `@` and a name without a file.
+    private static func address(_ text: String) -> UnixAddress? {
+        if text.hasPrefix("@") { return UnixAddress(.abstract(name: String(text.dropFirst()))) }
+        return text.hasPrefix("/") && text != "/" ? UnixAddress(.unix(path: text)) : nil
+    }
+
     private static func watchdogInterval(_ environment: [String: String], _ pid: pid_t) -> TimeSpan? {
         if let meant = environment["WATCHDOG_PID"], pid_t(meant) != pid { return nil }
         guard let microseconds = environment["WATCHDOG_USEC"].flatMap({ UInt64($0) }), microseconds > 0 else {
@@ -66,30 +71,5 @@ package struct ServiceManager: Sendable {
         }
         let (nanoseconds, overflow) = microseconds.multipliedReportingOverflow(by: 1000)
         return overflow ? nil : TimeSpan(nanoseconds: nanoseconds)
-    }
-}
-
-/// The address of a datagram socket: a path, or `@` and a name without a file (unix(7)).
-private struct UnixDatagramAddress: Sendable {
-    private let bytes: [UInt8]
-
-    init?(_ text: String) {
-        var bytes = Array(text.utf8)
-        guard text.hasPrefix("/") || text.hasPrefix("@"), bytes.count > 1, !bytes.contains(0) else { return nil }
-        if bytes[0] == UInt8(ascii: "@") { bytes[0] = 0 } else { bytes.append(0) }
-        // sun_path, with the terminator that a path has.
-        guard bytes.count <= MemoryLayout.size(ofValue: sockaddr_un().sun_path) else { return nil }
-        self.bytes = bytes
-    }
-
-    func withSockAddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-        // A name without a file ends where the address does: zeros behind it would belong to it.
-        let length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
-        }
     }
 }

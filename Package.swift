@@ -178,7 +178,7 @@ let package = Package(
         .testTarget(
             name: "ApusCommandTests",
             dependencies: [
-                "Apus", "ApusCommand", "ApusHTTP",
+                "Apus", "ApusCommand", "ApusHTTP", "ApusTransport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -186,7 +186,7 @@ let package = Package(
         ),
         .testTarget(
             name: "ApusCLITests",
-            dependencies: ["ApusCLI", "ApusGateway"],
+            dependencies: ["ApusCLI", "ApusCommand", "ApusGateway"],
             swiftSettings: settings
         ),
     ]

@@ -1,3 +1,4 @@
+import ApusCommand
 import ApusGateway
 import Testing
 

@@ -1,3 +1,4 @@
+import ApusCommand
 import ApusGateway
 
 /// Answers what it was told about the request or the WebSocket, as JSON with the names of ASGI.

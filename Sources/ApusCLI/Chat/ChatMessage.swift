@@ -1,3 +1,5 @@
+import ApusCommand
+
 /// What a member of the chat asks for: a JSON object in a text message.
 enum ChatMessage: Equatable {
     /// `{"type": "say", "text": "…"}`

@@ -1,7 +1,7 @@
 /// Reads one JSON text (RFC 8259) as it comes from strangers: nested so deep and no deeper.
 ///
 /// Numbers are whole ones that fit an `Int`; nothing here has a use for others, and they are refused.
-struct JSONParser {
+package struct JSONParser {
     /// How deep arrays and objects may be nested; each level is a call on the stack.
     static let maxDepth = 16
 
@@ -14,7 +14,7 @@ struct JSONParser {
     }
 
     /// The value that is the whole of a text; nil where it is none.
-    static func parse(_ text: String) -> JSONValue? {
+    package static func parse(_ text: String) -> JSONValue? {
         var parser = JSONParser(text)
         guard let value = parser.value(depth: 0) else { return nil }
         return parser.next() == nil ? value : nil

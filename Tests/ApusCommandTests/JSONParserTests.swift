@@ -1,6 +1,6 @@
 import Testing
 
-@testable import ApusCLI
+@testable import ApusCommand
 
 struct JSONParserTests {
     @Test(arguments: [

@@ -1,5 +1,5 @@
 /// A value as JSON has them (RFC 8259), and its text; none is large.
-enum JSONValue: ExpressibleByStringLiteral {
+package enum JSONValue: ExpressibleByStringLiteral {
     case null
     case bool(Bool)
     case number(Int)
@@ -8,17 +8,17 @@ enum JSONValue: ExpressibleByStringLiteral {
     /// Members in order.
     case object([(String, JSONValue)])
 
-    init(stringLiteral text: String) {
+    package init(stringLiteral text: String) {
         self = .string(text)
     }
 
     /// The value of a member; the last one where there are several, as in browsers. Nil for what is no object.
-    subscript(name: String) -> JSONValue? {
+    package subscript(name: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }
         return members.last { $0.0 == name }?.1
     }
 
-    var text: String {
+    package var text: String {
         switch self {
         case .null: "null"
         case .bool(let bool): String(bool)

@@ -136,7 +136,7 @@ extension Bind {
         if text.hasPrefix("unix:") {
             let path = String(text.dropFirst("unix:".count))
             // sun_path has 108 bytes with its terminator.
-            guard !path.isEmpty, path.utf8.count < 108 else {
+            guard !path.isEmpty, path != "@", path.utf8.count < 108 else {
                 throw ConfigurationError(option: option, "a unix socket's path has 1 to 107 bytes, not '\(path)'")
             }
             self = .unix(path: path)

@@ -1,4 +1,5 @@
 import Apus
+import ApusTransport
 import ArgumentParser
 import Logging
 import Testing
@@ -65,6 +66,9 @@ struct OptionTests {
         (["--host", "::1"], [.address(host: "::1", port: 8000)]),
         (["--host", "[::1]", "--port", "65535"], [.address(host: "::1", port: 65535)]),
         (["--port", "0"], [.address(host: "127.0.0.1", port: 0)]),
+        (["--bind", "fd:3", "--bind", "fd://4"], [.descriptor(3), .descriptor(4)]),
+        (["--bind", "systemd", "--bind", "systemd:web"], [.systemd(name: nil), .systemd(name: "web")]),
+        (["--bind", "unix:@apus"], [.unix(path: "@apus")]),
     ]
 
     @Test(arguments: addresses)
@@ -101,6 +105,83 @@ struct OptionTests {
         #expect(given.configuration.gracefulTimeout == 0.5)
         #expect(given.configuration.rootPath == "/api")
         #expect(given.configuration.altSvcPort == 443)
+    }
+
+    // MARK: - Processes
+
+    @Test func `without options there is one process with the rights that it has`() throws {
+        let given = try settings([])
+        #expect(given.supervisor == SupervisorSettings())
+        #expect(given.supervisor.workers == nil)
+        #expect(given.configuration.quicRetry == .automatic)
+        #expect(given.configuration.unixSocket == Configuration.UnixSocket())
+        #expect(try !ServeOptions.parse([]).isCheck)
+        #expect(try ServeOptions.parse(["--check"]).isCheck)
+    }
+
+    @Test func `the options of workers reach the supervisor`() throws {
+        let given = try settings([
+            "--workers", "2", "--max-workers", "3", "--worker-timeout", "0.5", "--max-requests", "4",
+            "--max-requests-jitter", "5", "--worker-max-age", "6.5", "--worker-max-memory", "7", "--pin-workers",
+            "--user",
+            "a", "--group", "b", "--pid-file", "/c", "--status-socket", "/d",
+        ])
+        var supervisor = SupervisorSettings()
+        supervisor.workers = 2
+        supervisor.maxWorkers = 3
+        supervisor.workerTimeout = 0.5
+        supervisor.maxRequests = 4
+        supervisor.maxRequestsJitter = 5
+        supervisor.maxAge = 6.5
+        supervisor.maxMemory = 7 << 20
+        supervisor.pinsWorkers = true
+        supervisor.user = "a"
+        supervisor.group = "b"
+        supervisor.pidFile = "/c"
+        supervisor.statusSocket = .path("/d")
+        #expect(given.supervisor == supervisor)
+    }
+
+    @Test func `an end of 0 is none`() throws {
+        let names = ["--max-requests", "--max-requests-jitter", "--worker-max-age", "--worker-max-memory"]
+        let given = try settings(["--workers", "1", "--no-pin-workers"] + names.flatMap { [$0, "0"] })
+        #expect(given.supervisor.maxRequests == nil && given.supervisor.maxRequestsJitter == 0)
+        #expect(given.supervisor.maxAge == nil && given.supervisor.maxMemory == nil)
+        #expect(!given.supervisor.pinsWorkers)
+    }
+
+    @Test func `there is room for a worker on each core, and at least for those there are`() throws {
+        let cores = ProcessFacts.cores()
+        #expect(try settings(["--workers", "auto"]).supervisor.workers == min(cores, 64))
+        #expect(try settings(["--workers", "1"]).supervisor.maxWorkers == min(cores, 64))
+        #expect(try settings(["--workers", "64"]).supervisor.maxWorkers == 64)
+        let most = try settings(["--workers", "64", "--max-workers", "64"]).supervisor
+        #expect(most.workers == 64 && most.maxWorkers == 64)
+    }
+
+    @Test(arguments: [("off", Configuration.QUICRetry.off), ("auto", .automatic), ("Always", .always)])
+    func `addresses over QUIC are proved when that is asked for`(text: String, retry: Configuration.QUICRetry) throws {
+        #expect(try settings(certificate + ["--quic-retry", text]).configuration.quicRetry == retry)
+    }
+
+    static let owners: [(String, Configuration.UnixSocket)] = [
+        ("root", .init(owner: 0)), ("0:0", .init(owner: 0, group: 0)), (":root", .init(group: 0)),
+        ("3999999:3999998", .init(owner: 3_999_999, group: 3_999_998)),
+    ]
+
+    @Test(arguments: owners)
+    func `an owner of unix sockets is a user, a group or both`(text: String, access: Configuration.UnixSocket) throws {
+        #expect(try settings(["--bind", "unix:/a", "--unix-owner", text]).configuration.unixSocket == access)
+    }
+
+    @Test(arguments: [("0", UInt32(0)), ("660", 0o660), ("0660", 0o660), ("0o600", 0o600), ("777", 0o777)])
+    func `rights to unix sockets are octal`(text: String, mode: UInt32) throws {
+        #expect(try settings(["--bind", "unix:/a", "--unix-mode", text]).configuration.unixSocket.mode == mode)
+    }
+
+    @Test func `the time to the next request is a bound of connections`() throws {
+        #expect(try settings(["--keep-alive", "2.5"]).configuration.limits.keepAliveTimeout == 2.5)
+        #expect(try settings([]).configuration.limits.keepAliveTimeout == Limits().keepAliveTimeout)
     }
 
     // MARK: - WebSockets

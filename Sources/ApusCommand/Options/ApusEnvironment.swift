@@ -1,18 +1,33 @@
+import ApusTransport
 import Configuration
 
 /// The variables `APUS_…`.
 public struct ApusEnvironment: Sendable {
     private let reader: ConfigReader
+    /// Whether a service manager has passed sockets to this process (sd_listen_fds(3)).
+    let hasPassedSockets: Bool
+    /// Where programs of this user have their sockets, if anywhere.
+    let runtimeFolder: String?
 
     /// The variables of this process.
     public init() {
-        reader = ConfigReader(provider: EnvironmentVariablesProvider()).scoped(to: "apus")
+        self.init(EnvironmentVariablesProvider())
     }
 
     /// Variables of another kind, for tests and for embedders.
     public init(_ variables: [String: String]) {
-        reader = ConfigReader(provider: EnvironmentVariablesProvider(environmentVariables: variables))
-            .scoped(to: "apus")
+        self.init(EnvironmentVariablesProvider(environmentVariables: variables))
+    }
+
+    private init(_ provider: EnvironmentVariablesProvider) {
+        let all = ConfigReader(provider: provider)
+        reader = all.scoped(to: "apus")
+        runtimeFolder = all.string(forKey: ConfigKey(["xdg", "runtime", "dir"]))
+        var passed: [String: String] = [:]
+        for name in ["pid", "fds"] {
+            passed["LISTEN_" + name.uppercased()] = all.string(forKey: ConfigKey(["listen", name]))
+        }
+        hasPassedSockets = !ServiceManager.passedSockets(passed).isEmpty
     }
 
     /// The first that is set of an option's names; one that is empty counts as not set.

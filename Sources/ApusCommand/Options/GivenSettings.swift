@@ -25,6 +25,7 @@ struct GivenSettings {
     var accessLog: Setting? { setting(options.running.accessLog, "access-log") }
     var logLevel: Setting? { setting(options.running.logLevel, "log-level") }
     var altSvcPort: Setting? { setting(options.listening.altSvcPort, "alt-svc-port") }
+    var keepAlive: Setting? { setting(options.answering.keepAlive, "keep-alive", "timeout-keep-alive") }
 
     var gracefulTimeout: Setting? {
         setting(options.running.gracefulTimeout, "graceful-timeout", "timeout-graceful-shutdown")
@@ -72,6 +73,8 @@ struct GivenSettings {
         } else if !binds.isEmpty {
             return try parsed(binds, defaultPort: defaultPort)
         }
+        // Who starts us with sockets means those.
+        if parts.isEmpty, environment.hasPassedSockets { return [.systemd(name: nil)] }
         return [
             .address(host: try host?.host() ?? "127.0.0.1", port: try port?.port(from: 0) ?? defaultPort)
         ]
@@ -108,6 +111,30 @@ struct GivenSettings {
         return versions
     }
 
+    func quicRetry(
+        isSecure: Bool,
+        _ protocols: Set<Configuration.HTTPProtocol>
+    ) throws(ConfigurationError) -> Configuration.QUICRetry {
+        guard let given = setting(options.listening.quicRetry, "quic-retry") else { return .automatic }
+        let retry = try given.quicRetry()
+        guard isSecure, protocols.contains(.http3) else {
+            throw given.error("is for HTTP/3, which is not served without a certificate or where --http leaves it out")
+        }
+        return retry
+    }
+
+    /// - Parameter binds: Everywhere that is listened.
+    func unixSocket(_ binds: [Bind]) throws(ConfigurationError) -> Configuration.UnixSocket {
+        let mode = setting(options.listening.unixMode, "unix-mode", "uds-permissions")
+        let owner = setting(options.listening.unixOwner, "unix-owner")
+        var access = Configuration.UnixSocket(mode: try mode?.permissions())
+        if let owner { (access.owner, access.group) = try owner.owner() }
+        if let given = mode ?? owner, !binds.contains(where: \.isFile) {
+            throw given.error("there is no --bind unix:PATH that it is for")
+        }
+        return access
+    }
+
     private func parsed(_ binds: [Setting], defaultPort: Int) throws(ConfigurationError) -> [Bind] {
         var parsed: [Bind] = []
         for bind in binds {
@@ -131,5 +158,12 @@ struct GivenSettings {
         options.isEmpty
             ? environment.list(name)
             : options.map { Setting(text: $0, source: "--" + name, isOption: true) }
+    }
+}
+
+extension Bind {
+    /// Whether it makes a file.
+    fileprivate var isFile: Bool {
+        if case .unix(let path) = self { !path.hasPrefix("@") } else { false }
     }
 }

@@ -23,9 +23,14 @@ public struct ServeOptions: ParsableArguments {
     @OptionGroup(title: "TLS") var tls: TLSOptions
     @OptionGroup(title: "How it answers") var answering: AnsweringOptions
     @OptionGroup(title: "WebSockets") var webSocket: WebSocketArguments
+    @OptionGroup(title: "Workers") var workers: WorkerArguments
     @OptionGroup(title: "Logs and life") var running: RunningOptions
+    @OptionGroup(title: "Process") var process: ProcessArguments
 
     public init() {}
+
+    /// Whether everything is only to be looked at. An option and nothing else: it is asked once, and no setting.
+    var isCheck: Bool { process.check }
 
     /// What a help page says about all of them.
     package static let discussion = """
@@ -33,7 +38,9 @@ public struct ServeOptions: ParsableArguments {
         plaintext without one. Each option can be set in the environment too: --log-level as APUS_LOG_LEVEL, lists \
         separated by commas. The command line goes before the environment.
 
-        SIGINT and SIGTERM let requests finish first; a second one ends the process at once (exit code 130, 143). Exit \
+        SIGINT and SIGTERM let requests finish first; a second one ends the process at once (exit code 130, 143), as \
+        SIGQUIT does (131). With --workers, SIGHUP replaces them by new ones, SIGUSR2 by those of a new executable, and \
+        SIGTTIN and SIGTTOU make one more and one fewer; without, SIGHUP reads the certificates again. Exit \
         codes: 0 stopped, 1 failed, 2 wrong options or a port in use, 3 the application could not start.
         """
 }
@@ -42,7 +49,7 @@ public struct ServeOptions: ParsableArguments {
 struct ListeningOptions: ParsableArguments {
     @Option(
         name: [.short, .long],
-        help: ArgumentHelp("HOST:PORT, [IPV6]:PORT, :PORT, unix:PATH; repeatable.", valueName: "address")
+        help: ArgumentHelp("HOST:PORT, unix:PATH, fd:N, systemd; repeatable.", valueName: "address")
     )
     var bind: [String] = []
 
@@ -60,6 +67,18 @@ struct ListeningOptions: ParsableArguments {
 
     @Option(help: ArgumentHelp("UDP port that Alt-Svc names (default: the bound one).", valueName: "port"))
     var altSvcPort: String?
+
+    @Option(help: ArgumentHelp("Prove addresses: off, auto, always.", valueName: "when"))
+    var quicRetry: String?
+
+    @Option(
+        name: [.long, .customLong("uds-permissions")],
+        help: ArgumentHelp("Rights to unix sockets, such as 660.", valueName: "octal")
+    )
+    var unixMode: String?
+
+    @Option(help: ArgumentHelp("Their owner, USER, USER:GROUP, :GROUP.", valueName: "owner"))
+    var unixOwner: String?
 
     init() {}
 }
@@ -103,6 +122,12 @@ struct AnsweringOptions: ParsableArguments {
 
     @Flag(inversion: .prefixedNo, help: "Say the date (default: yes).")
     var dateHeader: Bool?
+
+    @Option(
+        name: [.long, .customLong("timeout-keep-alive")],
+        help: ArgumentHelp("Time to the next request (default: 75).", valueName: "seconds")
+    )
+    var keepAlive: String?
 
     init() {}
 }

@@ -30,7 +30,9 @@ extension ServeOptions {
         configuration.accessLog = try given.accessLog?.isOn() ?? configuration.accessLog
         configuration.serverHeader = try given.serverHeader?.isOn() ?? configuration.serverHeader
         configuration.dateHeader = try given.dateHeader?.isOn() ?? configuration.dateHeader
+        configuration.limits.keepAliveTimeout = try given.keepAlive?.seconds() ?? configuration.limits.keepAliveTimeout
         configuration.webSocket = try given.webSocket()
+        let supervisor = try given.supervisor()
         let logLevel = try given.logLevel?.logLevel() ?? .info
         let certificate = try given.certificate()
         configuration.binds = try given.binds(isSecure: certificate != .none)
@@ -40,6 +42,8 @@ extension ServeOptions {
             binds: configuration.binds,
             insecureBinds: configuration.insecureBinds
         )
+        configuration.quicRetry = try given.quicRetry(isSecure: certificate != .none, configuration.protocols)
+        configuration.unixSocket = try given.unixSocket(configuration.binds + configuration.insecureBinds)
         switch certificate {
         case .none: break
         case .files(let certificateFile, let keyFile, let password):
@@ -50,6 +54,6 @@ extension ServeOptions {
             )
         case .development: configuration.tls = try developmentCertificate()
         }
-        return ServerSettings(configuration: configuration, logLevel: logLevel)
+        return ServerSettings(configuration: configuration, logLevel: logLevel, supervisor: supervisor)
     }
 }

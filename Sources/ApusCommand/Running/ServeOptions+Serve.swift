@@ -54,9 +54,6 @@ extension ServeOptions {
         return ExitStatus.stopped
     }
 
-    /// Whether all is only to be looked at.
-    private var isCheck: Bool { false }
-
     static func exitStatus(for error: any Error) -> Int32 {
         switch error {
         case is ConfigurationError, is BindError, is HandoverError: ExitStatus.usage

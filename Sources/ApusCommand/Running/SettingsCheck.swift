@@ -13,5 +13,6 @@ enum SettingsCheck {
         _ = try ServerIdentity.load(settings.configuration, .random())
         _ = try settings.supervisor.account()
         _ = try await ApplicationFailed.check(application)
+        print("the settings, the certificate and the application are in order")
     }
 }

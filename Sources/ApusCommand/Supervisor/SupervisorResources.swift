@@ -94,15 +94,15 @@ extension SupervisorSettings {
     /// Whom the workers work for; nil where they keep the rights of who started the server.
     func account() throws(ConfigurationError) -> Account? {
         guard user != nil || group != nil else { return nil }
-        let option = user == nil ? "--group" : "--user"
         let account: Account
         do {
             account = try Account(user: user, group: group)
         } catch {
+            let option = if case .unknownGroup = error { "--group" } else { "--user" }
             throw ConfigurationError(option: option, error.description)
         }
         guard account.canBeAssumed else {
-            throw ConfigurationError(option: option, "only root can become somebody else")
+            throw ConfigurationError(option: user == nil ? "--group" : "--user", "only root can become somebody else")
         }
         return account
     }
@@ -113,7 +113,7 @@ extension SupervisorSettings {
         do {
             return try PIDFile(path)
         } catch {
-            throw ConfigurationError(option: "--pid-file", error.description)
+            throw ConfigurationError(option: "--pid", error.description)
         }
     }
 }

@@ -9,21 +9,27 @@ struct ApusCLI: ParsableCommand {
         commandName: "apus",
         abstract: "An application server for HTTP/1.1, HTTP/2 and HTTP/3.",
         version: "Apus \(Version.text)",
-        subcommands: [Serve.self]
+        subcommands: [Serve.self, Status.self]
     )
 
     static func main() async {
         do throws(CommandLineEnd) {
-            let serve = try parsed(Array(CommandLine.arguments.dropFirst()), as: Serve.self)
-            Glibc.exit(await serve.exitStatus())
+            let command = try parsed(Array(CommandLine.arguments.dropFirst()), as: (any Subcommand).self)
+            Glibc.exit(await command.exitStatus())
         } catch {
             error.exit()
         }
     }
 }
 
+/// What `apus` can do.
+protocol Subcommand: ParsableCommand {
+    /// Does it, and tells the process's exit code.
+    func exitStatus() async -> Int32
+}
+
 /// `apus serve APP`.
-struct Serve: ParsableCommand {
+struct Serve: Subcommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
         abstract: "Serves one of the built-in applications.",

@@ -16,10 +16,10 @@ package struct CommandLineEnd: Error {
 }
 
 extension ParsableCommand {
-    /// Parses a command line of this command for one of its subcommands, or for itself.
+    /// Parses a command line of this command for one of its subcommands, for one of several kinds, or for itself.
     ///
     /// Any other that is chosen, such as the parser's own for help, is run to its end.
-    package static func parsed<Chosen: ParsableCommand>(
+    package static func parsed<Chosen>(
         _ arguments: [String],
         as type: Chosen.Type
     ) throws(CommandLineEnd) -> Chosen {

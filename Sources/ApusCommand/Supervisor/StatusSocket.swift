@@ -41,16 +41,10 @@ final class StatusSocket {
         case .none: return nil
         case .path(let path): return try bind(path)
         case .usual:
-            let folder = usualFolder(environment, user: geteuid())
+            let folder = StatusFolder.usual(environment["XDG_RUNTIME_DIR"], user: geteuid())
             try PrivateFolder.make(folder)
             return try bind("\(folder)/\(getpid()).sock")
         }
-    }
-
-    /// Where supervisors of a user have their sockets, each named after its process: a folder of that user alone.
-    static func usualFolder(_ environment: [String: String], user: uid_t) -> String {
-        if let runtime = environment["XDG_RUNTIME_DIR"], runtime.hasPrefix("/") { return "\(runtime)/apus" }
-        return user == 0 ? "/run/apus" : "/tmp/apus-\(user)"
     }
 
     private static func bind(_ path: String) throws(SystemError) -> BoundSocket {

@@ -178,7 +178,7 @@ let package = Package(
         .testTarget(
             name: "ApusCommandTests",
             dependencies: [
-                "Apus", "ApusCommand", "ApusHTTP", "ApusTransport",
+                "Apus", "ApusCLI", "ApusCommand", "ApusHTTP", "ApusTransport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// SIGINT and SIGTERM: the first asks the server to drain, the second ends the process at once.
+/// SIGINT and SIGTERM: the first asks the server to drain, the second ends the process at once, as SIGQUIT does.
 ///
 /// The handler is the process's and not a thread's, so that it does not matter which threads the runtime has already
 /// started, and children begin with the defaults.
@@ -31,12 +31,13 @@ enum StopSignals {
         action.sa_flags = SA_RESTART
         sigaction(SIGINT, &action, nil)
         sigaction(SIGTERM, &action, nil)
+        sigaction(SIGQUIT, &action, nil)
     }
 
     /// Runs as a signal handler: an atomic, `sem_post` and `_exit`, which are safe there, and nothing else.
     private static func handle(_ signal: Int32) {
-        if count.add(1, ordering: .relaxed).oldValue > 0 {
-            // The code of a process that the signal had killed, as shells count it: 130 or 143.
+        if count.add(1, ordering: .relaxed).oldValue > 0 || signal == SIGQUIT {
+            // The code of a process that the signal had killed, as shells count it: 130, 143 or 131.
             _exit(128 + signal)
         }
         // It fails for a semaphore that is full only, which leaves errno for whoever was interrupted as it was.

@@ -1,0 +1,91 @@
+import Glibc
+import Testing
+
+@testable import ApusCommand
+
+/// The real command with workers: they answer, come and go, and nothing is left of them.
+@Suite(.serialized, .timeLimit(.minutes(3)))
+struct SupervisorProcessTests {
+    @Test func `workers answer, are told of, and leave nothing behind`() async throws {
+        let command = try RunningCommand.serve("--workers", "2")
+        let port = try await command.port()
+        #expect(try await command.get(port) == "Hello, World!")
+        try await command.says("workers: 1 (slot 0), 2 (slot 1)")
+        let status = try command.status()
+        #expect(status.pid == command.pid)
+        #expect(status.workers.map(\.slot) == [0, 1])
+        #expect(status.workers.allSatisfy { $0.state == "active" })
+        #expect(Set(status.workers.map(\.pid)) == Set(command.workers))
+        command.signal(SIGTERM)
+        #expect(try await command.end() == 0)
+        #expect(access(command.statusSocket, F_OK) != 0)
+        for worker in status.workers { #expect(kill(worker.pid, 0) != 0) }
+    }
+
+    @Test func `a worker that dies has a successor in its slot`() async throws {
+        let command = try RunningCommand.serve("--workers", "2")
+        let port = try await command.port()
+        let victim = try #require(try command.status().workers.first)
+        kill(victim.pid, SIGKILL)
+        try await command.says("worker 3 is ready in slot \(victim.slot)")
+        for _ in 0..<8 { #expect(try await command.get(port) == "Hello, World!") }
+        #expect(try command.status().workers.map(\.id) == [3, 2])
+        command.signal(SIGINT)
+        #expect(try await command.end() == 0)
+    }
+
+    @Test func `a reload replaces every worker, and one more and one fewer are counted`() async throws {
+        let command = try RunningCommand.serve("--workers", "1", "--max-workers", "2")
+        let port = try await command.port()
+        command.signal(SIGHUP)
+        try await command.says("worker 1 has left")
+        #expect(try command.status().workers.map(\.id) == [2])
+        command.signal(SIGTTIN)
+        try await expectEventually { try command.status().workers.filter { $0.state == "active" }.count == 2 }
+        command.signal(SIGTTOU)
+        try await command.says("worker 3 has left")
+        #expect(try await command.get(port) == "Hello, World!")
+        command.signal(SIGTERM)
+        #expect(try await command.end() == 0)
+    }
+
+    @Test func `a new executable takes the place of the supervisor, with its number and its port`() async throws {
+        let command = try RunningCommand.serve("--workers", "1")
+        let port = try await command.port()
+        command.signal(SIGUSR2)
+        try await command.says("goes on with 1 workers")
+        try await command.says("worker 1 has left")
+        #expect(try await command.get(port) == "Hello, World!")
+        let status = try command.status()
+        #expect(status.pid == command.pid && status.workers.map(\.id) == [2])
+        command.signal(SIGTERM)
+        #expect(try await command.end() == 0)
+        #expect(access(command.statusSocket, F_OK) != 0)
+    }
+
+    @Test func `workers leave when their supervisor is killed`() async throws {
+        let command = try RunningCommand.serve("--workers", "2")
+        _ = try await command.port()
+        let workers = command.workers
+        #expect(workers.count == 2)
+        command.signal(SIGKILL)
+        #expect(try await command.end() == -SIGKILL)
+        try await expectEventually { workers.allSatisfy { kill($0, 0) != 0 } }
+    }
+
+    @Test func `SIGQUIT ends everything at once`() async throws {
+        let command = try RunningCommand.serve("--workers", "2")
+        _ = try await command.port()
+        let workers = command.workers
+        command.signal(SIGQUIT)
+        #expect(try await command.end() == 131)
+        try await expectEventually { workers.allSatisfy { kill($0, 0) != 0 } }
+    }
+
+    @Test func `an application that cannot be named ends the start`() async throws {
+        let command = try RunningCommand(["serve", "files:/there-is-none", "--bind", "127.0.0.1:0", "--workers", "2"])
+        #expect(try await command.end() == 2)
+        #expect(command.output.contains("Error: files:/there-is-none"))
+        #expect(!command.output.contains("listening on"))
+    }
+}

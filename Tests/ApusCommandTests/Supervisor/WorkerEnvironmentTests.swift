@@ -1,0 +1,30 @@
+import Testing
+
+@testable import ApusCommand
+
+/// A worker has its supervisor's environment, less what is said to the supervisor alone.
+struct WorkerEnvironmentTests {
+    private let environment = [
+        "PATH": "/bin", "APUS_BIND": ":80", "NOTIFY_SOCKET": "/n", "LISTEN_FDS": "2", "LISTEN_PID": "1",
+        "LISTEN_FDNAMES": "a:b", "WATCHDOG_USEC": "5", "WATCHDOG_PID": "1", "APUS_SUPERVISOR": "9",
+    ]
+
+    @Test func `a worker is told that it is one, and nothing of the service manager`() {
+        #expect(
+            WorkerEnvironment.ofWorker(environment) == ["PATH": "/bin", "APUS_BIND": ":80", "APUS_WORKER": "1"]
+        )
+    }
+
+    @Test func `a check is told neither`() {
+        let own = environment.merging(["APUS_WORKER": "1"]) { _, new in new }
+        #expect(WorkerEnvironment.withoutManager(own) == ["PATH": "/bin", "APUS_BIND": ":80"])
+    }
+
+    @Test(arguments: [
+        (["apus", "serve", "hello"], ["apus", "serve", "hello", "--check"]),
+        (["shop", "--workers", "2", "--", "x"], ["shop", "--workers", "2", "--check", "--", "x"]), ([], ["--check"]),
+    ])
+    func `a check has the same arguments, and says what it is`(arguments: [String], expected: [String]) {
+        #expect(SupervisorProcess.checking(arguments) == expected)
+    }
+}

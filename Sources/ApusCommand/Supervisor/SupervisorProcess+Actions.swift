@@ -42,6 +42,7 @@ extension SupervisorProcess {
             logger.error("the system cannot be told where new connections go: \(error)")
         }
         for id in workers.keys { tell(id, .newcomers(newcomers)) }
+        manager?.notify("STATUS=\(workerCount)")
         showTitle()
     }
 
@@ -61,12 +62,17 @@ extension SupervisorProcess {
     }
 
     private func notifyReady() {
-        manager?.notify("READY=1\nSTATUS=\(supervision.newcomers.count) workers")
+        manager?.notify("READY=1\nSTATUS=\(workerCount)")
     }
 
     func showTitle() {
+        ProcessTitle.set("apus: supervisor (\(workerCount))")
+    }
+
+    /// How many serve, in words.
+    private var workerCount: String {
         let count = supervision.newcomers.count
-        ProcessTitle.set("apus: supervisor (\(count) \(count == 1 ? "worker" : "workers"))")
+        return count == 1 ? "1 worker" : "\(count) workers"
     }
 }
 

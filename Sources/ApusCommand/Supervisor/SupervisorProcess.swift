@@ -104,7 +104,7 @@ final class SupervisorProcess: @unchecked Sendable {
     }
 
     private func begin() {
-        if isSuccessor { logger.notice("Apus \(Version.text) goes on with \(workers.count) workers") }
+        if isSuccessor { logger.notice("Apus \(Version.text) goes on in place of the executable before it") }
         for warning in resources.warnings { logger.warning("\(warning)") }
         do throws(SystemError) {
             try resources.signals.register(on: loop) { [unowned self] in received($0) }

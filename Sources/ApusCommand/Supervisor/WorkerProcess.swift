@@ -29,10 +29,15 @@ final class WorkerProcess: @unchecked Sendable {
     private var early: [(ControlMessage, [Int32])] = []
     private var wasToldToStop = false
 
-    private init(_ channel: ControlChannel, _ settings: ServerSettings, _ logger: Logger) throws(SystemError) {
+    private init(
+        _ channel: ControlChannel,
+        _ signals: SignalQueue,
+        _ settings: ServerSettings,
+        _ logger: Logger
+    ) throws(SystemError) {
         loop = try EventLoop(name: "apus-control")
-        signals = try SignalQueue.install([SIGTERM] + Self.ignored)
         self.channel = channel
+        self.signals = signals
         self.logger = logger
         gracefulTimeout = .seconds(settings.configuration.gracefulTimeout)
         lastResort = LoopTimer(loop: loop)
@@ -47,13 +52,19 @@ final class WorkerProcess: @unchecked Sendable {
         _ settings: ServerSettings,
         control: ControlSocket
     ) async throws {
+        // First of all: what is meant for the supervisor would end this process.
+        let signals = try SignalQueue.install([SIGTERM] + ignored)
         let channel = ControlChannel(control)
         let start = try WorkerStart.receive(from: channel)
         let (id, slot) = (start.greeting.id, start.greeting.slot)
         let logger = settings.logger("worker \(id), slot \(slot)")
         ProcessTitle.set("apus: worker \(id) (slot \(slot))")
-        let process = try WorkerProcess(channel, settings, logger)
+        let process = try WorkerProcess(channel, signals, settings, logger)
         try process.watch()
+        defer {
+            process.loop.stop()
+            process.loop.join()
+        }
         if settings.supervisor.pinsWorkers { process.pin(to: start.greeting.index) }
         let identity = try ServerIdentity.load(settings.configuration, start.secrets)
         // The key has been read: rights are needed no more.

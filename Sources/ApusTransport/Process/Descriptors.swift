@@ -3,14 +3,17 @@ import Glibc
 
 /// What a process does about its descriptors as a whole.
 package enum Descriptors {
+    /// As many are allowed at most: a limit of a billion, as some containers have it, is what some programs that the
+    /// application may start close one by one.
+    private static let most: rlim_t = 1 << 20
+
     /// Allows the process as many descriptors as it may allow itself; each connection takes one.
     package static func raiseLimit() {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < limit.rlim_max
-        else {
-            return
-        }
-        limit.rlim_cur = limit.rlim_max
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        let wanted = min(limit.rlim_max, most)
+        guard limit.rlim_cur < wanted else { return }
+        limit.rlim_cur = wanted
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 

@@ -53,7 +53,7 @@ struct SupervisorProcessTests {
         let command = try RunningCommand.serve("--workers", "1")
         let port = try await command.port()
         command.signal(SIGUSR2)
-        try await command.says("goes on with 1 workers")
+        try await command.says("goes on in place")
         try await command.says("worker 1 has left")
         #expect(try await command.get(port) == "Hello, World!")
         let status = try command.status()

@@ -37,6 +37,9 @@ final class SupervisedWorker {
         self.receive = receive
     }
 
+    /// As all lines of the log name it.
+    var name: String { "worker \(index) (slot \(slot))" }
+
     func start(on loop: EventLoop) throws(SystemError) {
         try channel.register(on: loop, handler: self)
     }

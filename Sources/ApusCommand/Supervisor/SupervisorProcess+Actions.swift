@@ -58,7 +58,7 @@ extension SupervisorProcess {
 
     private func describeWorkers() -> String {
         let active = supervision.workers.values.filter { $0.state == .active }.sorted { $0.index < $1.index }
-        return "workers: " + active.map { "\($0.id) (slot \($0.slot))" }.joined(separator: ", ")
+        return "workers: " + active.map { "\($0.index) (slot \($0.slot))" }.joined(separator: ", ")
     }
 
     private func notifyReady() {

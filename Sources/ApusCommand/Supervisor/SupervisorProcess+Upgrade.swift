@@ -84,7 +84,7 @@ extension SupervisorProcess {
         defer { forgetCandidate() }
         // What waits here would be lost.
         if let worker = workers.values.first(where: { $0.channel.isCongested }) {
-            return "worker \(worker.id) does not read what it is told"
+            return "\(worker.name) does not read what it is told"
         }
         let handover = execState(state)
         let memory: Int32

@@ -98,7 +98,7 @@ extension SupervisorProcess {
         guard let worker = workers[id], !worker.channel.isClosed, !worker.channel.send(message, descriptors),
             !worker.channel.isClosed
         else { return }
-        logger.error("worker \(worker.id) does not read what it is told: it is killed")
+        logger.error("\(worker.name) does not read what it is told: it is killed")
         worker.close()
         ChildProcess.kill(worker.pid, SIGKILL)
     }
@@ -123,7 +123,7 @@ extension SupervisorProcess {
             case .message(let message, let descriptors):
                 for descriptor in descriptors { Glibc.close(descriptor) }
                 take(message, from: worker)
-            case .unknown(let text): logger.warning("worker \(worker.id) says what is not known: \(text)")
+            case .unknown(let text): logger.warning("\(worker.name) says what is not known: \(text)")
             case .nothing: return
             // Its exit is seen by itself.
             case .closed: return worker.channel.close()
@@ -142,7 +142,7 @@ extension SupervisorProcess {
             let memory = ProcessFacts.residentBytes(worker.pid)
             worker.memory = memory ?? worker.memory
             feed(.pong(id: worker.id, number: number, requests: report.requests, residentBytes: memory))
-        default: logger.warning("worker \(worker.id) says what is a supervisor's to say")
+        default: logger.warning("\(worker.name) says what is a supervisor's to say")
         }
     }
 }

@@ -56,16 +56,16 @@ final class WorkerProcess: @unchecked Sendable {
         let signals = try SignalQueue.install([SIGTERM] + ignored)
         let channel = ControlChannel(control)
         let start = try WorkerStart.receive(from: channel)
-        let (id, slot) = (start.greeting.id, start.greeting.slot)
-        let logger = settings.logger("worker \(id), slot \(slot)")
-        ProcessTitle.set("apus: worker \(id) (slot \(slot))")
+        let (index, slot) = (start.greeting.index, start.greeting.slot)
+        let logger = settings.logger("worker \(index), slot \(slot)")
+        ProcessTitle.set("apus: worker \(index) (slot \(slot))")
         let process = try WorkerProcess(channel, signals, settings, logger)
         try process.watch()
         defer {
             process.loop.stop()
             process.loop.join()
         }
-        if settings.supervisor.pinsWorkers { process.pin(to: start.greeting.index) }
+        if settings.supervisor.pinsWorkers { process.pin(to: index) }
         let identity = try ServerIdentity.load(settings.configuration, start.secrets)
         // The key has been read: rights are needed no more.
         try settings.supervisor.account()?.assume()

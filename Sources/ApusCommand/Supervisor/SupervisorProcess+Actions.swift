@@ -71,7 +71,7 @@ extension SupervisorProcess {
 
     /// How many serve, in words.
     private var workerCount: String {
-        let count = supervision.newcomers.count
+        let count = supervision.workers.values.count { $0.state == .active }
         return count == 1 ? "1 worker" : "\(count) workers"
     }
 }

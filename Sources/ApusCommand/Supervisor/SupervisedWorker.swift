@@ -14,8 +14,6 @@ final class SupervisedWorker {
     let channel: ControlChannel
     /// What it has said of itself last.
     var report = WorkerReport()
-    /// Resident bytes when it said so.
-    var memory = 0
     /// When it was asked how it is, while there is no answer.
     var askedAt: Instant?
     private let receive: (SupervisedWorker) -> Void

@@ -34,7 +34,7 @@ extension SupervisorProcess {
             http2: worker.report.http2,
             http3: worker.report.http3,
             webSockets: worker.report.webSockets,
-            memory: worker.memory
+            memory: ProcessFacts.residentBytes(worker.pid) ?? 0
         )
     }
 

@@ -140,7 +140,6 @@ extension SupervisorProcess {
             worker.askedAt = nil
             worker.report = report
             let memory = ProcessFacts.residentBytes(worker.pid)
-            worker.memory = memory ?? worker.memory
             feed(.pong(id: worker.id, number: number, requests: report.requests, residentBytes: memory))
         default: logger.warning("\(worker.name) says what is a supervisor's to say")
         }

@@ -63,10 +63,4 @@ struct StatusReportTests {
         let slots: Int
         let workers: [Worker]
     }
-
-    @Test func `the usual place is a folder of the user's own`() {
-        #expect(StatusSocket.usualFolder(["XDG_RUNTIME_DIR": "/run/user/7"], user: 7) == "/run/user/7/apus")
-        #expect(StatusSocket.usualFolder(["XDG_RUNTIME_DIR": "relative"], user: 7) == "/tmp/apus-7")
-        #expect(StatusSocket.usualFolder([:], user: 0) == "/run/apus")
-    }
 }

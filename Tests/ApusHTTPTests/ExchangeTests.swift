@@ -208,12 +208,68 @@ struct ExchangeTests {
         #expect(driver.engine.connectionError == nil)
     }
 
-    @Test func `an idle connection is shut down at once`() {
+    @Test func `an idle connection that is shut down answers its next request and says that it is the last`() {
         let driver = Driver()
         driver.answer = answerHello
         driver.receive(get)
         driver.engine.shutdown(now: driver.now)
+        driver.pass(seconds: 74.9)
+        #expect(driver.engine.disposition == .open)
+        #expect(!driver.text.contains("connection: close"))
+        driver.receive(get + get)
+        #expect(driver.text.hasSuffix("hello"))
+        #expect(driver.text.contains("\r\nconnection: close\r\n"))
         #expect(driver.engine.disposition == .close)
+        // RFC 9112 §9.6: what is pipelined behind the last response is not looked at.
+        #expect(driver.requests.count == 2)
+    }
+
+    @Test func `an idle connection that is shut down ends with its keep-alive timeout`() {
+        let driver = Driver()
+        driver.answer = answerHello
+        driver.receive(get)
+        driver.pass(seconds: 40)
+        driver.engine.shutdown(now: driver.now)
+        driver.pass(seconds: 34.9)
+        #expect(driver.engine.disposition == .open)
+        driver.pass(seconds: 0.1)
+        #expect(driver.engine.disposition == .close)
+        #expect(driver.engine.connectionError == nil)
+    }
+
+    @Test func `a connection that was shut down before its first request answers it`() {
+        let driver = Driver()
+        driver.answer = answerHello
+        driver.engine.shutdown(now: driver.now)
+        driver.pass(seconds: 9.9)
+        #expect(driver.engine.disposition == .open)
+        driver.receive(get)
+        #expect(driver.text.contains("\r\nconnection: close\r\n"))
+        #expect(driver.engine.disposition == .close)
+    }
+
+    @Test func `a connection that was shut down before its first request waits no longer for it than any other`() {
+        let driver = Driver()
+        driver.engine.shutdown(now: driver.now)
+        driver.pass(seconds: 10)
+        #expect(driver.engine.disposition == .close)
+        #expect(driver.written.isEmpty)
+    }
+
+    @Test func `a response whose head is out before a shutdown is followed by one more that says so`() {
+        let driver = Driver()
+        driver.receive(get + get + get)
+        driver.send(.head(.ok(length: 5)))
+        driver.engine.shutdown(now: driver.now)
+        driver.send(.body("hello", end: true))
+        #expect(!driver.text.contains("connection: close"))
+        #expect(driver.engine.disposition == .open)
+        #expect(driver.requests.count == 2)
+        answerHello(driver, StreamID(2), driver.requests[1].1)
+        driver.settle()
+        #expect(driver.text.contains("\r\nconnection: close\r\n"))
+        #expect(driver.engine.disposition == .close)
+        #expect(driver.requests.count == 2)
     }
 
     @Test func `a shutdown lets the request under way finish`() {

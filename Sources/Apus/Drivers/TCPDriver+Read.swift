@@ -70,8 +70,7 @@ extension TCPDriver {
         }
         guard let connection else { return }
         connection.receive(bytes, now: now)
-        drainEvents()
-        if isDraining { connection.shutdown(now: now) }
+        if drainEvents(), isDraining { connection.shutdown(now: now) }
     }
 
     /// RFC 9113 §3.3: HTTP/2 with prior knowledge begins with a preface that is no HTTP/1 request.
@@ -116,6 +115,9 @@ extension TCPDriver {
         self.connection = connection
         stage = .serving
         worker.serves(connection.version, self)
+        // On HTTP/1 the first answer says that it is the last. On HTTP/2 the first request comes first: a client that is
+        // told to go away before it asks would have connected for nothing.
+        if isDraining, case .http1 = connection { connection.shutdown(now: now) }
     }
 
     private func inputEnded() {
@@ -137,6 +139,7 @@ extension TCPDriver {
             dispatch(event)
             hadEvents = true
         }
+        if hadEvents, isDraining { owesResponses = true }
         return hadEvents
     }
 }

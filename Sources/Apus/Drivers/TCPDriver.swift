@@ -24,7 +24,7 @@ final class TCPDriver: ConnectionDriver {
 
     /// Socket reads and writes of one connection in a turn, before the others have theirs.
     static let maxRoundsPerTurn = 16
-    /// What a draining server waits for a handshake, or for the FIN of a peer to whom it owed nothing.
+    /// What a draining server waits for the FIN of a peer to whom it owed nothing.
     private static let drainPatience = TimeSpan.milliseconds(250)
 
     let socket: TCPSocket
@@ -52,8 +52,9 @@ final class TCPDriver: ConnectionDriver {
     private var handshakeDeadline: Instant
     /// Whether the server drains: what is asked still is the last.
     var isDraining = false
-    /// Whether responses were under way when the drain began: their clients may be reading for a while yet.
-    private(set) var owesResponses = false
+    /// Whether responses were under way when the drain began, or have been since: their clients may be reading for a
+    /// while yet.
+    var owesResponses = false
     /// When the peer must have taken something of the output that waits; nil while none waits.
     private var stallDeadline: Instant?
 
@@ -119,27 +120,31 @@ final class TCPDriver: ConnectionDriver {
 
     override func shutdown() {
         isDraining = true
-        // A connection that the kernel accepted for us may have its request in the socket.
-        isReadable = true
-        read()
-        owesResponses = hasRequests || !output.isEmpty || hasCiphertext
+        if isBusy { owesResponses = true }
         switch stage {
         case .serving:
             connection?.shutdown(now: now)
-        case .handshaking:
-            handshakeDeadline = min(handshakeDeadline, now + Self.drainPatience)
         case .lingering:
-            if !owesResponses { lingerDeadline = now + Self.drainPatience }
-        case .detecting, .closed:
-            // Nothing was asked yet: nobody is harmed.
-            close()
+            if !owesResponses { lingerDeadline = min(lingerDeadline, now + Self.drainPatience) }
+        case .handshaking, .detecting, .closed:
+            // Whoever has just connected is about to ask: the handshake's time, and the head's, are the bound.
+            break
         }
         scheduleFlush()
     }
 
+    /// Whether somebody waits for a response, or for the rest of one.
+    private var isBusy: Bool { hasRequests || !output.isEmpty || hasCiphertext }
+
     override func terminate(_ reason: String) {
         worker.logger.debug("\(info.clientName): \(reason)")
-        abort()
+        guard !isBusy else {
+            // A truncated response must not look like a whole one.
+            abort()
+            return
+        }
+        if stage == .serving { _ = hasSaidEverything() }
+        close()
     }
 
     // MARK: - Output

@@ -137,7 +137,8 @@ extension HTTP1Connection {
 
     /// Request and response are complete.
     func finishExchange() {
-        if request.keepsAlive, !isShuttingDown, !hasStrayInput {
+        // RFC 9112 §9.6: behind a response that says `close` no request is looked at.
+        if request.keepsAlive, !hasStrayInput {
             reading = .head
         } else {
             close()

@@ -85,6 +85,7 @@ package final class HTTP1Connection {
     var waitStart: Instant?
     /// The latest time that the connection was told.
     var latest: Instant
+    /// Whether the next head is the connection's last.
     var isShuttingDown = false
 
     /// What the driver does once the output is written.
@@ -152,11 +153,13 @@ package final class HTTP1Connection {
     /// Nothing to do on HTTP/1: a connection has one stream at a time, which ends with its response.
     package func applicationEnded(on stream: StreamID) {}
 
-    /// Ends the connection after the request that is under way; at once where there is none.
+    /// Ends the connection with the next response whose head has not gone out: it says so (RFC 9112 §9.6).
+    ///
+    /// A client that was told nothing may be sending its next request right now: an idle connection waits for it, as
+    /// long as it would have waited anyway.
     package func shutdown(now: Instant) {
         latest = now
         isShuttingDown = true
-        if reading == .head, input.isEmpty { close() }
         settleWait(now)
     }
 

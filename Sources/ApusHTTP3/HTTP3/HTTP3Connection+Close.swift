@@ -38,27 +38,52 @@ extension HTTP3Connection {
             nghttp3_conn_shutdown(http)
         }
         switch shutdownStep {
-        case .shakingHands(let until) where until <= now, .lingering(let until) where until <= now:
+        case .shakingHands(let until) where until <= now:
             close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+        case .lingering(let until) where until <= now:
+            lingerOn(now)
         default:
             break
         }
         closeIfDrained(now: now)
     }
 
-    /// Closes once the last request is answered and the client has it all.
+    /// Closes once the last request is answered and all of the answer has been sent.
     ///
-    /// A client may have acknowledged what its application has not read yet, and a close would take that away: it gets
-    /// time to close by itself.
+    /// Part of it may be lost on its way, and a client may have acknowledged what its application has not read yet. A
+    /// close would take that away: the client gets time to ask again, to read, and to close by itself.
     func closeIfDrained(now: Instant) {
         guard case .refusing = shutdownStep, let http = sink.pointee.http else { return }
-        // Streams that were let go are over for all but the library.
-        guard nghttp3_conn_is_drained(http) != 0 || (streamsLetGo > 0 && openStreams == 0) else { return }
+        guard nghttp3_conn_is_drained(http) != 0 || hasSaidEverything else { return }
         guard lingers else {
             close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
             return
         }
         shutdownStep = .lingering(until: now + .seconds(limits.lingerTimeout))
+        endpoint.schedule(self)
+    }
+
+    /// Whether every stream waits for nothing but the client's acknowledgements, which may never come: a client that is
+    /// gone must not hold the shutdown for the idle timeout.
+    private var hasSaidEverything: Bool {
+        let streams = sink.pointee.streams.all
+        return !streams.isEmpty
+            && streams.allSatisfy {
+                let hasSpoken = $0.pointee.applicationEnded && ($0.pointee.finSent || $0.pointee.wasReset)
+                return $0.pointee.isClosed || hasSpoken && ($0.pointee.requestEnded || $0.pointee.stoppedAt != nil)
+            }
+    }
+
+    /// A client that has still to acknowledge something and is heard of is waited for; one that is silent is not.
+    private func lingerOn(_ now: Instant) {
+        guard let quic, let http = sink.pointee.http else { return }
+        // Whoever is there answers a probe sooner than that (RFC 9002 §6.2).
+        let until = heard + max(.seconds(limits.lingerTimeout), quic.closingPeriod)
+        guard nghttp3_conn_is_drained(http) == 0, until > now else {
+            close(code: UInt64(NGHTTP3_H3_NO_ERROR), nil)
+            return
+        }
+        shutdownStep = .lingering(until: until)
         endpoint.schedule(self)
     }
 

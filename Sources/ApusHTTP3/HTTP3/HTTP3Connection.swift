@@ -29,6 +29,8 @@ package final class HTTP3Connection {
     var identifiers: [ConnectionID]
     /// The latest time that ngtcp2 has seen: it must never go back.
     private(set) var latest: Instant
+    /// When the peer's last datagram came.
+    private(set) var heard: Instant
     /// When streams are next looked at for one that the peer has let stand; nil while none could be.
     var stallCheck: Instant?
     /// Streams whose places were given back before QUIC has closed them.
@@ -69,7 +71,7 @@ package final class HTTP3Connection {
         case noticed(next: Instant)
         /// No more requests are accepted.
         case refusing
-        /// Everything is answered and acknowledged; the client has until then to read it, and to close by itself.
+        /// Everything is answered; the client has until then to take it, and to close by itself.
         case lingering(until: Instant)
     }
 
@@ -80,6 +82,7 @@ package final class HTTP3Connection {
         self.endpoint = endpoint
         limits = configuration.limits
         latest = now
+        heard = now
         credit = ReceiveCredit(limit: limits.connectionReceiveWindow)
         resets = TokenBucket(burst: limits.streamResetBurst, perSecond: Double(limits.streamResetBurst) / 3)
         identifiers = [newcomer.identifier, ConnectionID(newcomer.header.dcid)]
@@ -124,6 +127,7 @@ package final class HTTP3Connection {
     ) {
         guard let quic else { return }
         let now = advance(to: now)
+        heard = now
         isExhausted = false
         let status = quic.read(datagram, local: local, remote: remote, ecn: ecn, now: now)
         settle()

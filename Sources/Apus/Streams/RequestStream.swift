@@ -138,6 +138,7 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         applicationRuns = false
         task = nil
         graceTimer?.set(nil)
+        if clientGone { worker.ended(self) }
         if let webSocket, webSocket.isAccepted {
             // The closing handshake outlives the application.
             webSocket.applicationEnded(failure)
@@ -209,7 +210,13 @@ final class RequestStream: EventChannel, @unchecked Sendable {
         }
         failSenders(ClientDisconnected())
         logAccess()
-        if applicationRuns && isLoss { cancelAfterGrace() }
+        guard applicationRuns else { return }
+        worker.left(self)
+        if isLoss { cancelAfterGrace() }
+    }
+
+    func cancelTask() {
+        task?.cancel()
     }
 
     /// - Parameter patience: Seconds that the task has at the least.

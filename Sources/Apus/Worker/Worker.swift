@@ -43,7 +43,10 @@ final class Worker: @unchecked Sendable {
     /// Connections that have agreed on a version, by that, and WebSockets that are open, or about to be.
     private var counts = WorkerReport()
     private var drained: (@Sendable () -> Void)?
-    private var graceTimer: LoopTimer?
+    private var drainStep = DrainStep.serving
+    private var drainTimer: LoopTimer?
+    /// Applications that go on without their connections.
+    private var leftApplications: [ObjectIdentifier: RequestStream] = [:]
 
     /// - Parameter isStandalone: Whether the sockets are closed when the server drains.
     init(
@@ -188,7 +191,7 @@ final class Worker: @unchecked Sendable {
         connections[ObjectIdentifier(driver)] = nil
         if let version = driver.version { counts.add(-1, to: version) }
         if isPaused { resumeAccepting() }
-        finishDrainIfEmpty()
+        finishDrainIfOver()
     }
 
     private func resumeAccepting() {
@@ -234,7 +237,7 @@ final class Worker: @unchecked Sendable {
     /// - Parameters:
     ///   - code: What open WebSockets are told, which have no end of their own: to go away, or to come again.
     ///   - whenClosed: Called at once: what can be left to others is left.
-    ///   - whenDone: Called when all connections are over.
+    ///   - whenDone: Called when all connections are over, and all applications, but those that do not end when cancelled.
     func drain(
         closingWebSocketsWith code: WebSocketCloseCode,
         whenClosed: @Sendable () -> Void = {},
@@ -259,28 +262,95 @@ final class Worker: @unchecked Sendable {
         for place in places.values { place.quic?.shutdown() }
         let timer = LoopTimer(loop: loop, handler: self)
         timer.set(loop.now + .seconds(configuration.gracefulTimeout))
-        graceTimer = timer
-        finishDrainIfEmpty()
+        drainTimer = timer
+        finishDrainIfOver()
     }
 
-    /// Ends every connection now.
+    /// Ends every connection now, and waits for no application.
     func terminateAll(_ reason: String) {
+        endConnections(reason)
+        finishDrain()
+    }
+
+    private func endConnections(_ reason: String) {
         for driver in connections.values {
             driver.terminate(reason)
         }
     }
 
-    private func finishDrainIfEmpty() {
-        guard isDraining, connections.isEmpty, let drained else { return }
+    /// An application's client is gone, perhaps with its connection: a drain waits for the application all the same.
+    func left(_ stream: RequestStream) {
+        // Once a drain is over nobody waits.
+        guard !isDraining || drained != nil else { return }
+        leftApplications[ObjectIdentifier(stream)] = stream
+    }
+
+    /// An application that was left has ended.
+    func ended(_ stream: RequestStream) {
+        leftApplications[ObjectIdentifier(stream)] = nil
+        finishDrainIfOver()
+    }
+
+    private func finishDrainIfOver() {
+        if isDraining, connections.isEmpty, leftApplications.isEmpty { finishDrain() }
+    }
+
+    private func finishDrain() {
+        guard let drained else { return }
         self.drained = nil
-        graceTimer?.set(nil)
+        drainTimer?.set(nil)
+        // What goes on goes on without the loop.
+        leftApplications = [:]
         drained()
     }
 }
 
+// MARK: - The end of a drain
+
+/// How far a drain has come.
+private enum DrainStep {
+    /// Seconds of ``Configuration/disconnectGrace`` that count: an end must be in sight.
+    static let longestGrace = 5.0
+    /// Seconds that applications have to end once they are cancelled.
+    static let cancellationPatience = 1.0
+
+    /// Requests may finish.
+    case serving
+    /// Connections have ended; applications know that their clients are gone.
+    case parting
+    /// Applications are cancelled.
+    case cancelled
+}
+
 extension Worker: TimerHandler {
+    /// The time of the drain's present step is over.
     func timerFired(now: Instant) {
-        logger.warning("\(connections.count) connections are open after the graceful timeout: they end now")
-        terminateAll("the graceful timeout is over")
+        switch drainStep {
+        case .serving: endServing(now)
+        case .parting: cancelApplications(now)
+        case .cancelled:
+            logger.warning(
+                "\(leftApplications.count) applications go on although they were cancelled: they are left alone"
+            )
+            terminateAll("the graceful timeout is over")
+        }
+        finishDrainIfOver()
+    }
+
+    private func endServing(_ now: Instant) {
+        let busy = connections.values.count { $0.hasRequests }
+        if busy > 0 {
+            logger.warning("\(busy) connections have requests after the graceful timeout: they end now")
+        }
+        drainStep = .parting
+        drainTimer?.set(now + .seconds(min(configuration.disconnectGrace, DrainStep.longestGrace)))
+        for intake in intakes { intake.stopAccepting() }
+        endConnections("the graceful timeout is over")
+    }
+
+    private func cancelApplications(_ now: Instant) {
+        drainStep = .cancelled
+        drainTimer?.set(now + .seconds(DrainStep.cancellationPatience))
+        for stream in leftApplications.values { stream.cancelTask() }
     }
 }

@@ -68,15 +68,37 @@ def second_signal(world):
         server.kill()
 
 
-@case("idle-connections-do-not-delay-the-end")
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@case("idle-connection-is-kept-until-its-next-request")
 def idle(world):
-    """Nor does a client that does not close its side: only the linger timeout is waited for."""
+    """A client that was told nothing may be sending just now: its next request is answered, as the last."""
     server = world.start("hello")
     try:
-        with socket.create_connection(("127.0.0.1", server.port("http"))) as connection:
-            connection.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", server.port("http")), timeout=10) as connection:
+            connection.send(REQUEST)
+            expect(b"connection: close" not in connection.recv(1000), "the first answer is the last")
+            server.signal()
+            time.sleep(1)
+            expect(server.alive, "the server did not wait for an idle connection")
+            connection.send(REQUEST)
+            expect(b"\r\nconnection: close\r\n" in connection.recv(1000), "the last answer does not say so")
+            same(connection.recv(1000), b"", "what follows the last answer")
+        same(server.wait(5), 0, "the server's exit code")
+    finally:
+        server.kill()
+
+
+@case("idle-connections-end-with-the-graceful-timeout")
+def idle_for_too_long(world):
+    server = world.start("hello", "--graceful-timeout", "1")
+    try:
+        with socket.create_connection(("127.0.0.1", server.port("http")), timeout=10) as connection:
+            connection.send(REQUEST)
             connection.recv(1000)
             server.signal()
+            same(connection.recv(1000), b"", "what comes instead of an answer")
             same(server.wait(5), 0, "the server's exit code")
     finally:
         server.kill()

@@ -7,7 +7,7 @@ struct InteropApp: MainApplication {
         switch scope {
         case .http(let request): try await serve(Exchange(request: request, receive: receive, send: send))
         case .webSocket(let opening): try await WebSocketSession(opening, receive, send).run()
-        case .lifespan: return
+        case .lifespan: try await Life(receive, send).run()
         }
     }
 
@@ -24,6 +24,13 @@ struct InteropApp: MainApplication {
         case "/watch": try await exchange.watch()
         case "/disconnects": try await exchange.answer(Endings.shared.lines)
         case "/body-count": try await exchange.countBody()
+        case "/process": try await exchange.tellProcess()
+        case "/poll": try await exchange.poll()
+        case "/block": try await exchange.block()
+        case "/work": try await exchange.work()
+        case "/grow": try await exchange.grow()
+        case "/die": try exchange.die()
+        case "/events": try await exchange.streamEvents()
         default: try await exchange.answer("no such path\n", status: 404)
         }
     }

@@ -1,4 +1,5 @@
 import ApusGateway
+import Glibc
 
 /// One WebSocket with its handles; the last part of its path says what becomes of it.
 struct WebSocketSession {
@@ -40,7 +41,7 @@ struct WebSocketSession {
     }
 
     private func echo(delivery: WebSocketDelivery = .messages) async throws {
-        try await send(.webSocketAccept(delivery: delivery))
+        try await send(.webSocketAccept(headers: ["x-process": String(getpid())], delivery: delivery))
         while case .webSocketReceive(let message, let more) = try await receive() {
             try await send(.webSocketSend(message, more: more))
         }

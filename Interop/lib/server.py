@@ -14,14 +14,19 @@ MIB = 1024 * 1024
 
 
 class Server:
-    def __init__(self, command, log, wanted=("https", "http")):
+    def __init__(self, command, log, wanted=("https", "http"), environment=None, **how):
         """Starts it, and waits until its banner has named an address of every wanted scheme."""
         self.log = log
         self.name = os.path.basename(log)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("APUS_")}
+        usual = {key: value for key, value in os.environ.items() if not key.startswith("APUS_")}
         with open(log, "wb") as output:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=usual | (environment or {}),
+                **how,
             )
         try:
             self.addresses = self.await_banner(wanted)

@@ -83,14 +83,14 @@ class World:
     def tls_options(self):
         return ["--certfile", self.certificate, "--keyfile", self.key]
 
-    def start(self, app, *options, wanted=("https", "http"), loopback=True):
+    def start(self, app, *options, wanted=("https", "http"), loopback=True, kind=Server, **how):
         """A server of its own for a case; by default over all protocols, with TLS and without."""
         where = ["--bind", "127.0.0.1:0", "--insecure-bind", "127.0.0.1:0"] if loopback else []
         quiet = ["--no-access-log"] if "--access-log" not in options else []
         command = self.command(app, *where, *self.tls_options, *quiet, *options)
         self.started += 1
         name = app.split(":")[0]
-        return Server(command, self.path(f"{self.started:03}-{name}.log"), wanted)
+        return kind(command, self.path(f"{self.started:03}-{name}.log"), wanted, **how)
 
     @contextlib.contextmanager
     def fresh(self, app, *options, **how):

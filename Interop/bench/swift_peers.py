@@ -14,6 +14,7 @@ from .peer import Peer
 class Apus(Peer):
     name = "apus"
     protocols = (*EVERY, WEBSOCKET)
+    supervision = ()
 
     def prepare(self, protocol):
         if not os.path.exists(self.world.apus):
@@ -22,7 +23,22 @@ class Apus(Peer):
     def command(self, protocol, port):
         app = "ws-echo" if protocol is WEBSOCKET else "hello"
         tls = ["--certfile", self.tls[0], "--keyfile", self.tls[1]] if protocol.secure else []
-        return [self.world.apus, "serve", app, "--bind", f"127.0.0.1:{port}", "--no-access-log", *tls]
+        where = ["--bind", f"127.0.0.1:{port}"]
+        return [self.world.apus, "serve", app, *where, "--no-access-log", *tls, *self.supervision]
+
+
+class ApusOneWorker(Apus):
+    """With a supervisor."""
+
+    name = "apus-1w"
+    supervision = ("--workers", "1", "--status-socket", "none")
+
+
+class ApusTwoWorkers(Apus):
+    """Both on the core that the others have."""
+
+    name = "apus-2w"
+    supervision = ("--workers", "2", "--status-socket", "none")
 
 
 class Hummingbird(Peer):

@@ -14,6 +14,8 @@ TITLES = {
 }
 BUDGETS = {H1: ("nginx", 1.2), H2: ("nghttpd", 1.5), H3: ("ngtcp2", 2.0)}
 """At most so many times the server CPU of that peer."""
+ONE_WORKER, TWO_WORKERS, MOST_OF_TWO = "apus-1w", "apus-2w", 1.1
+"""At most so many times as much for a request with two workers as with one."""
 
 
 class Results:
@@ -26,7 +28,7 @@ class Results:
     @property
     def best_peer(self):
         """The one, other than ours, whose requests cost least."""
-        return next((name for name in self.samples if name != OURS), None)
+        return next((name for name in self.samples if not name.startswith(OURS)), None)
 
     def ratio(self, name, to):
         """How many times as much a request costs."""
@@ -49,9 +51,13 @@ class Results:
 
     def budget(self):
         peer, most = BUDGETS.get(self.protocol, (None, 0))
-        ratio = self.ratio(OURS, peer)
-        if ratio is not None:
-            yield f"budget: {factor(ratio)} times {peer}'s, of {most} allowed: {'kept' if ratio <= most else 'EXCEEDED'}"
+        yield from verdict(self.ratio(OURS, peer), f"{peer}'s", most)
+        yield from verdict(self.ratio(TWO_WORKERS, ONE_WORKER), "one worker's, with two", MOST_OF_TWO)
+
+
+def verdict(ratio, of, most):
+    if ratio is not None:
+        yield f"budget: {factor(ratio)} times {of}, of {most} allowed: {'kept' if ratio <= most else 'EXCEEDED'}"
 
 
 def figure(number):

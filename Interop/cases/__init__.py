@@ -21,4 +21,12 @@ from . import (  # noqa: F401
     browsers,
     endurance,
     command_line,
+    workers_refusals,
+    workers_seen,
+    workers_elsewhere,
+    workers_life,
+    workers_leaving,
+    workers_shared,
+    workers_rebinding,
+    workers_replaced,
 )

@@ -4,13 +4,13 @@ import asyncio
 import ssl
 import time
 
-from aioquic.asyncio import connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.h3.connection import FrameType, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated, StreamReset
 
-from aioquic.asyncio.protocol import QuicConnectionProtocol
 from load_connection import Connection, process_in
 from load_http2 import Exchange
 
@@ -29,11 +29,9 @@ class Http3(H3Connection):
 
 
 class Protocol(QuicConnectionProtocol):
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.http = Http3(self._quic)
-        self.exchanges = {}
-        self.owner = None
+    def __init__(self, quic, owner):
+        super().__init__(quic)
+        self.http, self.exchanges, self.owner = Http3(quic), {}, owner
 
     def datagram_received(self, data, address):
         """The package does not know stateless resets either."""
@@ -55,11 +53,11 @@ class Protocol(QuicConnectionProtocol):
     def quic_event_received(self, event):
         if isinstance(event, StreamReset) and event.stream_id in self.exchanges:
             self.exchanges[event.stream_id].fail(f"the stream was reset with {event.error_code:#x}")
-        if isinstance(event, ConnectionTerminated) and self.owner:
+        if isinstance(event, ConnectionTerminated):
             self.over(f"closed with {event.error_code:#x} {event.reason_phrase}".strip())
         for each in self.http.handle_event(event):
             self.take(each)
-        if self.http.goes_away and self.owner:
+        if self.http.goes_away:
             self.owner.note(told="GOAWAY")
 
     def take(self, event):
@@ -75,11 +73,21 @@ class Protocol(QuicConnectionProtocol):
 
 
 class Http3Connection(Connection):
+    shown = {}
+    """What the configuration has of earlier connections: a ticket, a token."""
+    handlers = {}
+    """Who is told of those that come."""
+
     async def open(self, path):
-        configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], verify_mode=ssl.CERT_NONE)
-        self.context = connect("127.0.0.1", self.ports["h3"], configuration=configuration, create_protocol=Protocol)
-        self.protocol = await self.context.__aenter__()
-        self.protocol.owner = self
+        configuration = QuicConfiguration(
+            is_client=True, alpn_protocols=["h3"], verify_mode=ssl.CERT_NONE, server_name="localhost", **self.shown
+        )
+        quic = QuicConnection(configuration=configuration, **self.handlers)
+        loop = asyncio.get_running_loop()
+        make = lambda: Protocol(quic, self)  # noqa: E731
+        _, self.protocol = await loop.create_datagram_endpoint(make, local_addr=("127.0.0.1", 0))
+        self.protocol.connect(("127.0.0.1", self.ports["h3"]))
+        await self.protocol.wait_connected()
         self.head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"localhost")]
 
     async def ask(self, path):
@@ -94,12 +102,9 @@ class Http3Connection(Connection):
         return process_in(exchange.status, exchange.body)
 
     async def close(self):
-        if self.reset_at:
-            # There is nobody to say goodbye to.
-            self.protocol._transport.close()
-            self.protocol._timer and self.protocol._timer.cancel()
-            return
-        try:
-            await asyncio.wait_for(self.context.__aexit__(None, None, None), 5)
-        except TimeoutError:
-            self.note(ended="did not close")
+        """Nobody waits for what may still come: the package would, for three times its probe timeout."""
+        if not self.reset_at:
+            self.protocol.close()
+        if self.protocol._timer:
+            self.protocol._timer.cancel()
+        self.protocol._transport.close()

@@ -1,6 +1,7 @@
 """A server with workers: its supervisor, what that tells of them, and the processes as the system knows them."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from .server import Server
 
 WAIT = 20
 """Seconds for what a supervisor does about its workers."""
+GRACEFUL = "8"
+"""Seconds that a worker waits for its connections, where the case says nothing else."""
 
 
 class Supervised(Server):
@@ -60,6 +63,17 @@ class Supervised(Server):
             time.sleep(0.02)
         return found[-1]
 
+    def ask(self, path="/process", seconds=10):
+        """The body of an answer over HTTP/1.1, on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port("http"), timeout=seconds)
+        try:
+            connection.request("GET", path, headers={"connection": "close"})
+            answer = connection.getresponse()
+            same(answer.status, 200, f"the status of {path}")
+            return answer.read().decode().strip()
+        finally:
+            connection.close()
+
     # Its processes
 
     def children(self):
@@ -101,7 +115,7 @@ def await_gone(processes, seconds):
 @contextlib.contextmanager
 def supervised(world, app, count, *options, **how):
     """Like `world.fresh`, with workers: at its end all of them leave in order."""
-    options = ("--workers", str(count), *options)
+    options = ("--workers", str(count), "--graceful-timeout", GRACEFUL, *options)
     server = world.start(app, *options, kind=Supervised, **how)
     try:
         server.await_workers(count)

@@ -148,6 +148,7 @@ def idle_is_told(world):
             time.sleep(0.3)
             idle.sendall(request)
             last = idle.recv(1000)
+            expect(last, "the connection was closed while it was idle")
             same(last.rsplit(b"\r\n", 1)[1], first.rsplit(b"\r\n", 1)[1], "the process of the second answer")
             expect(b"connection: close" in last.lower(), "the second answer does not say that it is the last")
             same(idle.recv(1), b"", "what comes behind the last answer")

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import tempfile
 import time
 
 from lib.case import case
@@ -95,10 +96,8 @@ def broken_upgrade(world):
 @contextlib.contextmanager
 def upgradable(world):
     """The application's executable as a file of its own."""
-    folder, usual = world.path("upgrade"), world.interop_app
-    world.command("interop-app")
-    os.makedirs(folder, exist_ok=True)
-    world.interop_app = f"{folder}/interop-app"
+    usual = world.command("interop-app")[0]
+    world.interop_app = f"{tempfile.mkdtemp(dir=world.folder)}/interop-app"
     shutil.copy2(usual, world.interop_app)
     try:
         yield world.interop_app

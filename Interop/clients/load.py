@@ -28,7 +28,7 @@ CONNECTIONS = {
 }
 LIMIT = 20
 """Seconds for an answer."""
-SHARE = 150
+SHARE = 40
 """Requests of a connection, so that there are always new ones too."""
 
 

@@ -21,7 +21,9 @@ GRACEFUL = "8"
 class Supervised(Server):
     def __init__(self, command, log, wanted=("https", "http"), **how):
         self.socket_path = log.removesuffix(".log") + ".status"
-        super().__init__([*command, "--status-socket", self.socket_path], log, wanted, **how)
+        # Without workers there is no such socket.
+        place = ["--status-socket", self.socket_path] if "--workers" in command else []
+        super().__init__([*command, *place], log, wanted, **how)
 
     # What it tells
 
@@ -47,13 +49,19 @@ class Supervised(Server):
         """Until so many are active, none of them among `but`, and no others are left; gives their processes."""
         deadline = time.monotonic() + seconds
         while True:
-            workers = self.workers()
+            workers = self.workers() if self.can_be_asked() else []
             processes = [each["pid"] for each in workers if each["state"] == "active"]
             if len(processes) == len(workers) == count and not set(processes) & set(but):
                 return processes
             states = " ".join(f"{each['pid']}:{each['state']}" for each in workers)
             expect(time.monotonic() < deadline, f"no {count} new workers alone after {seconds} s: {states}{self.tail()}")
             time.sleep(0.02)
+
+    def can_be_asked(self):
+        """Not while it starts."""
+        if not self.alive:
+            raise Failure(self.why_dead())
+        return os.path.exists(self.socket_path)
 
     def await_line(self, pattern, times=1, seconds=WAIT):
         """Until its output has a line with that in it; gives the last one."""

@@ -64,7 +64,8 @@ def coalesced(world):
 
 @case("workers-executable-upgraded-under-load", limit=120)
 def upgraded(world):
-    with upgradable(world) as path, supervised(world, "interop-app", 2) as server:
+    held = world.path("upgraded.pid")
+    with upgradable(world) as path, supervised(world, "interop-app", 2, "--pid-file", held) as server:
         supervisor = server.process.pid
         with under_load(world, server) as load:
             replace(path, path)
@@ -72,7 +73,12 @@ def upgraded(world):
             reload(server, 2, signal.SIGUSR2)
             for process in [supervisor, *server.active()]:
                 same(os.stat(f"/proc/{process}/exe").st_ino, new, f"the executable of {process}")
-            expect(server.alive, "the supervisor has gone")
+        with open(held) as file:
+            same(file.read().strip(), str(supervisor), "the PID file")
+        # And once more, by the executable that has taken over.
+        replace(path, path)
+        reload(server, 2, signal.SIGUSR2)
+    expect(not os.path.exists(held), "the PID file is still there")
     return str(load.tally)
 
 

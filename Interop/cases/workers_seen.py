@@ -101,6 +101,16 @@ def command_line(process):
         return file.read().replace("\0", " ").strip()
 
 
+@case("workers-one-a-core")
+def one_a_core(world):
+    """With `auto`; and each on its own, where that is asked for."""
+    cores = os.sched_getaffinity(0)
+    with supervised(world, "hello", "auto", "--pin-workers") as server:
+        same(len(server.children()), len(cores), "the number of workers")
+        pinned = [os.sched_getaffinity(process) for process in server.active()]
+        same(sorted(map(sorted, pinned)), sorted([core] for core in cores), "the cores of the workers")
+
+
 @case("workers-log-names-the-worker")
 def log_names_worker(world):
     with supervised(world, "interop-app", 2, "--access-log") as server:

@@ -126,7 +126,7 @@ def supervised(world, app, count, *options, **how):
     options = ("--workers", str(count), "--graceful-timeout", GRACEFUL, *options)
     server = world.start(app, *options, kind=Supervised, **how)
     try:
-        server.await_workers(count)
+        server.await_workers(len(os.sched_getaffinity(0)) if count == "auto" else count)
         yield server
         if not server.alive:
             raise Failure(server.why_dead())

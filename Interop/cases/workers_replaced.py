@@ -145,6 +145,7 @@ def more_and_fewer(world):
             for number, count in ((signal.SIGTTIN, 3), (signal.SIGTTIN, 4), (signal.SIGTTOU, 3), (signal.SIGTTOU, 2)):
                 server.signal(number)
                 server.await_workers(count)
+                load.await_progress(1)
         for number, count in ((signal.SIGTTOU, 1), (signal.SIGTTOU, 1), (signal.SIGTTIN, 2)):
             server.signal(number)
             server.await_workers(count)

@@ -39,10 +39,10 @@ class Tally:
         self.failures, self.resets = [], []
         self.slowest = 0.0
 
-    def failed(self, kind, connection, error):
+    def failed(self, kind, connection, error, began):
         reason = str(error) or type(error).__name__
-        process = connection.process
-        self.failures.append({"kind": kind, "reason": reason[:150], "process": process, "at": time.monotonic()})
+        known = {"kind": kind, "reason": reason[:150], "process": connection.process}
+        self.failures.append(known | {"began": began, "at": time.monotonic()})
 
     def told(self):
         return {
@@ -66,10 +66,11 @@ class Life:
         while not self.tally.stopping:
             connection = self.made(self.ports)
             self.tally.connections[self.kind] += 1
+            began = time.monotonic()
             try:
                 await asyncio.wait_for(connection.open(self.path), LIMIT)
             except Exception as error:
-                self.tally.failed(self.kind, connection, f"opening: {error or type(error).__name__}")
+                self.tally.failed(self.kind, connection, f"opening: {str(error) or type(error).__name__}", began)
                 await asyncio.sleep(0.1)
                 continue
             await asyncio.gather(*(self.requests(connection) for _ in range(self.streams)))
@@ -83,7 +84,7 @@ class Life:
             try:
                 process = await asyncio.wait_for(connection.ask(self.path), LIMIT)
             except Exception as error:
-                self.tally.failed(self.kind, connection, error)
+                self.tally.failed(self.kind, connection, error, began)
                 connection.ended = connection.ended or "failed"
                 return
             if process:
@@ -95,7 +96,8 @@ class Life:
     def note_end(self, connection):
         """How it was told to go away, or that it ended without a word."""
         if connection.reset_at:
-            self.tally.resets.append({"process": connection.process, "at": connection.reset_at})
+            known = {"process": connection.process, "began": connection.began, "at": connection.reset_at}
+            self.tally.resets.append(known)
         if connection.told or connection.ended:
             self.tally.endings[f"{self.kind}: {connection.told or f'{connection.ended}, without a word'}"] += 1
 

@@ -1,6 +1,7 @@
 """What every connection of the load has."""
 
 import asyncio
+import time
 
 
 class Connection:
@@ -8,6 +9,7 @@ class Connection:
 
     def __init__(self, ports):
         self.ports = ports
+        self.began = time.monotonic()
         self.asked = 0
         """Requests so far."""
         self.process = None

@@ -14,6 +14,8 @@ from aioquic.quic.events import ConnectionTerminated, StreamReset
 from load_connection import Connection, process_in
 from load_http2 import Exchange
 
+PULSE = 0.5
+"""Seconds between two pings of a connection that waits for answers."""
 RESET_TOKEN = 16
 """Bytes at the end of a stateless reset (RFC 9000 section 10.3)."""
 
@@ -89,6 +91,15 @@ class Http3Connection(Connection):
         self.protocol.connect(("127.0.0.1", self.ports["h3"]))
         await self.protocol.wait_connected()
         self.head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"localhost")]
+        self.pulse = asyncio.ensure_future(self.keep_alive())
+
+    async def keep_alive(self):
+        """A client that only waits learns nothing of a server that has forgotten it."""
+        while True:
+            await asyncio.sleep(PULSE)
+            if self.protocol.exchanges:
+                self.protocol._quic.send_ping(0)
+                self.protocol.transmit()
 
     async def ask(self, path):
         number = self.protocol._quic.get_next_available_stream_id()
@@ -103,6 +114,7 @@ class Http3Connection(Connection):
 
     async def close(self):
         """Nobody waits for what may still come: the package would, for three times its probe timeout."""
+        self.pulse.cancel()
         if not self.reset_at:
             self.protocol.close()
         if self.protocol._timer:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 from lib.case import case
@@ -14,7 +15,7 @@ from lib.nat import Nat
 from lib.protocols import H3
 from lib.report import expect, same
 from lib.server import MIB
-from lib.supervised import supervised
+from lib.supervised import Supervised, supervised
 from lib.world import HERE
 
 REQUESTS = 1000
@@ -91,6 +92,30 @@ def trains(world):
     reached = len(set(told["reached"]))
     expect(reached > 1, f"all connections went to one worker: {told['reached']}")
     return f"{told['mixed']} datagrams in trains of several connections, to {reached} workers"
+
+
+class Sandboxed(Supervised):
+    def __init__(self, command, log, wanted, **how):
+        super().__init__([sys.executable, f"{HERE}/clients/sandbox.py", *command], log, wanted, **how)
+
+
+@case("workers-that-cannot-be-steered-to", limit=90)
+def not_steered(world):
+    """Where the kernel takes no program, one worker forwards everything, and one warning says so."""
+    kinds = KINDS | {"h3": ("http3", 6, 2, "/process", 0.04)}
+    with supervised(world, "interop-app", 3, kind=Sandboxed) as server:
+        with Nat(server, every=20) as nat, Load(world, server, kinds, h3=nat) as load:
+            load.await_progress(10)
+            before = server.active()
+            server.signal(signal.SIGHUP)
+            server.await_workers(3, but=before)
+            load.await_progress(10)
+            tally = load.stop()
+        tally.nothing_failed()
+        tally.politely()
+        warnings = [line for line in server.output().splitlines() if " warning " in line]
+        same(len(warnings), 1, "warnings")
+    return f"{tally}, {nat}; {warnings[0].split(': ', 1)[1]}"
 
 
 @case("workers-killed-in-turn", limit=120)

@@ -121,10 +121,10 @@ def await_gone(processes, seconds):
 
 
 @contextlib.contextmanager
-def supervised(world, app, count, *options, **how):
+def supervised(world, app, count, *options, kind=Supervised, **how):
     """Like `world.fresh`, with workers: at its end all of them leave in order."""
     options = ("--workers", str(count), "--graceful-timeout", GRACEFUL, *options)
-    server = world.start(app, *options, kind=Supervised, **how)
+    server = world.start(app, *options, kind=kind, **how)
     try:
         server.await_workers(len(os.sched_getaffinity(0)) if count == "auto" else count)
         yield server

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 // What a supervisor asks of a worker. It happens on the worker's loop, in the order of the calls; before the server has a
@@ -17,8 +18,11 @@ extension Server {
     }
 
     /// Reads the sockets of a slot that has no worker, too, and answers for the connections that it had.
-    package func adopt(_ slot: Int, _ sockets: SlotSockets) {
-        onEachWorker { $0.adopt(slot, sockets) }
+    ///
+    /// - Parameter receiver: Where others forward that slot's datagrams to; taken over.
+    package func adopt(_ slot: Int, _ sockets: SlotSockets, receiver: Int32) {
+        let isTaken = onEachWorker { $0.adopt(slot, sockets, receiver: receiver) }
+        if !isTaken { close(receiver) }
     }
 
     /// Leaves an adopted slot to its next worker; calls back when nothing of it is read here any more.

@@ -2,15 +2,12 @@ import ApusHTTP
 import ApusTransport
 import Logging
 
-/// Hands datagrams to the workers whose they are, and takes ours from those that others got.
-final class SlotForwarding: EventHandler {
-    /// Batches that are taken in a turn, before what they caused is sent.
-    private static let maxBatchesPerTurn = 4
+/// Hands datagrams to the workers whose they are.
+final class SlotForwarding {
     /// From one log line about lost datagrams to the next.
     private static let reportInterval = TimeSpan.seconds(10)
 
     private let slot: Int
-    private let incoming: ForwardedDatagrams
     /// By slot.
     private let outgoing: [DatagramForwarder]
     private unowned let worker: Worker
@@ -21,28 +18,7 @@ final class SlotForwarding: EventHandler {
     init(slot: Int, _ forwarding: Membership.Forwarding, worker: Worker) {
         self.slot = slot
         self.worker = worker
-        incoming = ForwardedDatagrams(receiver: forwarding.receiver)
         outgoing = forwarding.senders.map { DatagramForwarder(sender: $0) }
-    }
-
-    func start() throws(SystemError) {
-        try incoming.register(on: worker.loop, handler: self)
-    }
-
-    func stop() {
-        incoming.stop()
-    }
-
-    /// Takes what others got for us.
-    func handle(_ events: IOEvents) {
-        for _ in 0..<Self.maxBatchesPerTurn {
-            let mayHaveMore = incoming.receiveBatch { datagram, place, remote, local, ecn in
-                worker.places[place]?.quic?
-                    .receiveForwarded(datagram, local: local, remote: remote, ecn: ecn)
-            }
-            guard mayHaveMore else { break }
-        }
-        worker.serveDatagrams()
     }
 
     /// Passes a datagram on to the worker of a slot.

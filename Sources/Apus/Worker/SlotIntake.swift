@@ -1,7 +1,8 @@
 import ApusTransport
 import Logging
 
-/// The sockets of one slot, read as one thing: what waits there is accepted, or given to its place's QUIC endpoint.
+/// The sockets of one slot, read as one thing: what waits there is accepted, or given to its place's QUIC endpoint, as is
+/// what other workers forward to the slot.
 ///
 /// A worker has one for its own slot, and one for each slot that it has adopted. It never closes a socket: whoever owns
 /// them may have another reader for them.
@@ -17,16 +18,19 @@ final class SlotIntake {
     private let loop: EventLoop
     private var acceptors: [Acceptor] = []
     private var ports: [QUICPort] = []
+    private let forwarded: ForwardedIntake?
 
     /// Takes the sockets of `entries`; they are read from ``start(isReader:onAccept:onPause:)`` on.
     init(
         slot: Int,
         entries: [SlotSockets.Entry],
+        forwarded: ForwardedIntake?,
         loop: EventLoop,
         place: (Int) -> ServedPlace?
     ) throws(SystemError) {
         self.slot = slot
         self.loop = loop
+        self.forwarded = forwarded
         for entry in entries {
             guard let place = place(entry.place) else { continue }
             if entry.socket.kind != .udp {
@@ -61,6 +65,7 @@ final class SlotIntake {
         for port in ports {
             try port.socket.register(on: loop, handler: port, isReading: isReader || !port.isShared)
         }
+        try forwarded?.start()
     }
 
     func setReader(_ isReader: Bool) throws(SystemError) {
@@ -99,5 +104,6 @@ final class SlotIntake {
         stopAccepting()
         for port in ports { port.socket.stop() }
         ports = []
+        forwarded?.stop()
     }
 }

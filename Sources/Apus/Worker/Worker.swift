@@ -84,7 +84,10 @@ final class Worker: @unchecked Sendable {
         for (number, entries) in Dictionary(grouping: entries, by: \.place) {
             places[number] = ServedPlace(number: number, entries: entries, membership: membership, worker: self)
         }
-        let intake = try SlotIntake(slot: slot, entries: entries, loop: loop) { places[$0] }
+        let forwarded = membership.forwarding.map {
+            ForwardedIntake(receiver: $0.receiver, isOwner: false, worker: self)
+        }
+        let intake = try SlotIntake(slot: slot, entries: entries, forwarded: forwarded, loop: loop) { places[$0] }
         intake.registerSenders()
         intakes = [intake]
         forwarding = membership.forwarding.map { SlotForwarding(slot: slot, $0, worker: self) }
@@ -95,7 +98,6 @@ final class Worker: @unchecked Sendable {
     /// Begins to accept; on the loop's thread.
     func startAccepting() throws {
         isAccepting = true
-        try forwarding?.start()
         for intake in intakes { try start(intake) }
     }
 
@@ -109,12 +111,15 @@ final class Worker: @unchecked Sendable {
     }
 
     /// Reads the sockets of a slot that has no worker, and speaks for the connections that it had.
-    func adopt(_ slot: Int, _ sockets: SlotSockets) {
+    ///
+    /// - Parameter receiver: Where others forward that slot's datagrams to; taken over.
+    func adopt(_ slot: Int, _ sockets: SlotSockets, receiver: Int32) {
+        let forwarded = ForwardedIntake(receiver: receiver, isOwner: true, worker: self)
         guard slot != self.slot, !intakes.contains(where: { $0.slot == slot }) else { return }
         do {
             // What is shared is read already.
             let entries = sockets.entries.filter { !$0.isShared }
-            let intake = try SlotIntake(slot: slot, entries: entries, loop: loop) { places[$0] }
+            let intake = try SlotIntake(slot: slot, entries: entries, forwarded: forwarded, loop: loop) { places[$0] }
             intakes.append(intake)
             for place in places.values { place.quic?.endpoint.adoptedSlots.insert(slot) }
             if isAccepting { try start(intake) }

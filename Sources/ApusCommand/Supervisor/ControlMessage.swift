@@ -13,7 +13,8 @@ enum ControlMessage: Hashable {
     case start
     /// The slots that get new connections, in their order.
     case newcomers([Int])
-    /// Another slot that it is to read as well, whose worker is away; with the sockets' descriptors.
+    /// Another slot that it is to read as well, whose worker is away; with the descriptors of where others forward to it,
+    /// and of its sockets.
     case adopt(slot: Int, encoded: [UInt8])
     /// It is to read an adopted slot no longer, and to say when it does not.
     case release(slot: Int)

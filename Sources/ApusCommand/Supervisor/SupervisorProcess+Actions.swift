@@ -14,7 +14,8 @@ extension SupervisorProcess {
         case .steer(let newcomers): steer(newcomers)
         case .adopt(let slot, let id):
             let sockets = resources.sockets.sockets(of: slot)
-            tell(id, .adopt(slot: slot, encoded: sockets.encoded), sockets.descriptors)
+            let receiver = resources.forwarding[slot].receiver
+            tell(id, .adopt(slot: slot, encoded: sockets.encoded), [receiver] + sockets.descriptors)
         case .release(let slot, let id): tell(id, .release(slot: slot))
         case .reader(let id, let isReader): tell(id, .reader(isReader))
         case .ping(let id, let number): ping(id, number)

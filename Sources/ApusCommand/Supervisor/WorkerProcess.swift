@@ -148,9 +148,12 @@ final class WorkerProcess: @unchecked Sendable {
     }
 
     private func adopt(_ slot: Int, _ encoded: [UInt8], _ descriptors: [Int32], _ server: Server) {
+        guard let receiver = descriptors.first else { return logger.error("slot \(slot) comes without its sockets") }
         do {
-            server.adopt(slot, try SlotSockets(encoded: encoded, descriptors: descriptors))
+            let sockets = try SlotSockets(encoded: encoded, descriptors: Array(descriptors.dropFirst()))
+            server.adopt(slot, sockets, receiver: receiver)
         } catch {
+            Glibc.close(receiver)
             logger.error("slot \(slot) cannot be adopted: \(error)")
         }
     }

@@ -41,7 +41,10 @@ final class SingleProcess: @unchecked Sendable {
         )
         let process = try SingleProcess(server, signals, logger, ServiceManager(environment))
         try process.watch()
-        defer { process.loop.stop() }
+        defer {
+            process.loop.stop()
+            process.loop.join()
+        }
         try await server.run()
     }
 

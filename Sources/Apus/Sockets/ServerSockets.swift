@@ -140,7 +140,9 @@ package final class ServerSockets: Sendable {
         let count = group.isShared ? 1 : slotCount
         guard descriptors.count >= count else { throw StateError() }
         for descriptor in descriptors.prefix(count) {
-            group.sockets.append(try BoundSocket(inherited: descriptor, ownsFile: group.isOwn))
+            // The file of a unix socket may be gone.
+            let whole = group.isOwn ? try? BoundSocket(inherited: descriptor, ownsFile: true) : nil
+            group.sockets.append(try whole ?? BoundSocket(inherited: descriptor))
         }
         descriptors = descriptors.dropFirst(count)
         return group

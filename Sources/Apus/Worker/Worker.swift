@@ -306,6 +306,8 @@ final class Worker: @unchecked Sendable {
         drainTimer?.set(nil)
         // What goes on goes on without the loop.
         leftApplications = [:]
+        // Who comes from here on waits in the kernel for the slot's next reader: this loop may end at any moment.
+        for intake in intakes { intake.stopAccepting() }
         drained()
     }
 }

@@ -35,6 +35,11 @@ final class HTTP3TestClient: Sendable {
         try caller.withLock { try $0.changePort() }
     }
 
+    /// Ends the connection.
+    func close() {
+        caller.withLock { $0.close() }
+    }
+
     /// The certificate that the server has shown.
     var certificate: [UInt8]? { caller.withLock { $0.client.peerCertificate } }
 

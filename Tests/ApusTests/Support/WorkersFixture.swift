@@ -30,10 +30,15 @@ final class WorkersFixture: Sendable {
 
     var port: Int { sockets.listeners.first?.address.port ?? 0 }
 
-    /// Tells the kernel where what is new goes, and (as a supervisor does) the workers.
-    func steer(_ slots: [Int]) throws {
+    /// Tells the kernel where what is new goes, and (as a supervisor does) the workers; returns when all know.
+    func steer(_ slots: [Int]) async throws {
         try sockets.steer(newcomers: slots, key: secrets.steeringKey, slotCount: slotCount)
-        for worker in running.withLock({ $0 }) { worker.server.setNewcomers(slots) }
+        for worker in running.withLock({ $0 }) {
+            worker.server.setNewcomers(slots)
+            await withCheckedContinuation { continuation in
+                worker.server.report { _ in continuation.resume() }
+            }
+        }
     }
 
     /// What a process of its own gets of a slot.
@@ -79,6 +84,7 @@ final class WorkersFixture: Sendable {
 
     /// Ends a worker at once.
     func end(_ worker: ServerFixture) async {
+        running.withLock { $0.removeAll { $0.server === worker.server } }
         worker.server.shutdown()
         worker.server.shutdown()
         _ = await worker.run.result

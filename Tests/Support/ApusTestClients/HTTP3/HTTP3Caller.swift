@@ -14,6 +14,11 @@ package final class HTTP3Caller {
     }
 
     deinit {
+        close()
+    }
+
+    /// Ends the connection.
+    package func close() {
         guard !client.isOver else { return }
         _ = try? socket.send(client.close(now: .now)[...])
     }

@@ -62,7 +62,7 @@ struct WorkerDrainTests {
         }
     }
 
-    @Test func `who lands in the slot of a worker that drains is served`() async throws
+    @Test func `who lands in the slot of a worker that drains is served, and told that this was the last`() async throws
     {
         let old = Slow(name: "old")
         try await withWorkers(slotCount: 2, { $0.tls = nil }) { workers in
@@ -77,6 +77,7 @@ struct WorkerDrainTests {
                 try await late.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
                 let response = try await late.response()
                 #expect(response.body == "old")
+                #expect(response["connection"] == "close")
             }
             old.gate.open()
             #expect(try await slow.response().body == "old")

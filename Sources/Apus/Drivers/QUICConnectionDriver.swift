@@ -33,8 +33,8 @@ final class QUICConnectionDriver: ConnectionDriver {
         guard !hasFacts, let facts = connection.info else { return }
         hasFacts = facts.cipherSuite != 0
         info = ConnectionInfo(
-            client: Address(facts.remote),
-            server: Address(facts.local),
+            client: Address(facts.remote.unmapped),
+            server: Address(facts.local.unmapped),
             tls: TLSInfo(version: facts.tlsVersion, cipherSuite: facts.cipherSuite, serverName: facts.serverName),
             rootPath: worker.configuration.rootPath
         )

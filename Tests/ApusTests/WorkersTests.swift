@@ -67,9 +67,27 @@ struct WorkersTests {
             async let waiting = ask(workers.port)
             async let newcomer = HTTP3TestClient(port: workers.port).get().body
             try await workers.steer([0])
-            survivor.server.adopt(1, try workers.socketsOfItsOwn(1))
+            try workers.adopt(1, by: survivor)
             #expect(try await waiting == "slot 0")
             #expect(try await newcomer == "slot 0")
+            try await client.waitForReset()
+        }
+    }
+
+    @Test func `who has adopted a slot answers for what others forward to it`() async throws {
+        try await withWorkers(slotCount: 3) { workers in
+            _ = try await workers.start(0)
+            let adopter = try await workers.start(1)
+            let other = try await workers.start(2)
+            try await workers.steer([2])
+            let client = try HTTP3TestClient(port: workers.port)
+            #expect(try await client.get().body == "slot 2")
+            try client.changePort()
+            await workers.end(other)
+            try workers.adopt(2, by: adopter)
+            try await workers.steer([0, 1])
+            // Everything lands in slot 0, whose worker knows that it is slot 2's, and must not answer itself.
+            try workers.sockets.steer(newcomers: [0], key: 1, slotCount: 1)
             try await client.waitForReset()
         }
     }
@@ -84,7 +102,7 @@ struct WorkersTests {
                 try await client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
                 clients.append(client)
             }
-            survivor.server.adopt(1, try workers.socketsOfItsOwn(1))
+            try workers.adopt(1, by: survivor)
             for client in clients { #expect(try await client.response().body == "slot 0") }
         }
     }
@@ -92,7 +110,7 @@ struct WorkersTests {
     @Test func `a released slot is its next worker's alone`() async throws {
         try await withWorkers(slotCount: 2) { workers in
             let survivor = try await workers.start(0)
-            survivor.server.adopt(1, try workers.socketsOfItsOwn(1))
+            try workers.adopt(1, by: survivor)
             try await workers.steer([1])
             survivor.server.setNewcomers([0])
             #expect(try await ask(workers.port) == "slot 0")

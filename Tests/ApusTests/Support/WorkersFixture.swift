@@ -82,6 +82,12 @@ final class WorkersFixture: Sendable {
         }
     }
 
+    /// Has a worker read another slot, too.
+    func adopt(_ slot: Int, by worker: ServerFixture) throws {
+        let receiver = dup(pairs.forwarding(of: slot).receiver)
+        worker.server.adopt(slot, try socketsOfItsOwn(slot), receiver: receiver)
+    }
+
     /// Ends a worker at once.
     func end(_ worker: ServerFixture) async {
         running.withLock { $0.removeAll { $0.server === worker.server } }

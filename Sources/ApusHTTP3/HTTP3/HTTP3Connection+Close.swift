@@ -20,8 +20,9 @@ extension HTTP3Connection {
         // RFC 9114 §5.2: first an ID that refuses nothing, and the real one when the notice has arrived.
         nghttp3_conn_submit_shutdown_notice(http)
         if openStreams > 0 { lingers = true }
-        let wait = min(TimeSpan(nanoseconds: ngtcp2_conn_get_pto(quic.handle)), .seconds(1))
-        shutdownStep = .noticed(next: now + wait)
+        let roundTrips = TimeSpan(nanoseconds: ngtcp2_conn_get_pto(quic.handle))
+        let wait = max(.seconds(HTTP3Constants.noticePeriod), roundTrips)
+        shutdownStep = .noticed(next: now + min(wait, .seconds(HTTP3Constants.longestNotice)))
         endpoint.touch(self)
         endpoint.schedule(self)
     }

@@ -14,6 +14,11 @@ enum HTTP3Constants {
     static let minKeepAlive = 1.0
     /// Seconds that a handshake may still take once the server shuts down.
     static let handshakeGrace = 3.0
+    /// Seconds between the two GOAWAYs of a shutdown, at the least: a client's QUIC acknowledges the first long before a busy
+    /// application has read it, and asks on until then.
+    static let noticePeriod = 1.0
+    /// The same at the most, however long a round trip is.
+    static let longestNotice = 3.0
     /// Memory for arriving body bytes that a connection keeps for the next ones; and where tunnels may keep it idle.
     static let keptArena = 64 * 1024
     static let keptArenaWithTunnels = 4 * 1024

@@ -92,7 +92,7 @@ def titles(world):
             expect(word in title, f"the title of the {word} is '{title}'")
         same(len(set(titles.values())), 3, "different titles")
         for each in server.workers():
-            server.await_line(rf"workers:.*\b{each['id']} \(slot {each['slot']}\)", seconds=1)
+            server.await_line(rf"workers:.*\b{each['index']} \(slot {each['slot']}\)", seconds=1)
     return ", ".join(titles.values())
 
 

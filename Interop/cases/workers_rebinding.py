@@ -10,7 +10,7 @@ import time
 from lib.case import case
 from lib.curl import curl
 from lib.gtls import command
-from lib.load import KINDS, Load
+from lib.load import KINDS, SHARE, Load
 from lib.nat import Nat
 from lib.protocols import H3
 from lib.report import expect, same
@@ -62,7 +62,7 @@ def curl_rebinds(world):
 def load_rebinds(world):
     """Thousands of requests; connections begin and end meanwhile."""
     wanted = 10_000 if world.full else 2000
-    kinds = {"h3": ("http3", 8, 3, "/process", 0.005)}
+    kinds = {"h3": ("http3", 8, 3, "/process", 0.005, SHARE)}
     with supervised(world, "interop-app", 4) as server:
         with Nat(server, every=20) as nat, Load(world, server, kinds, h3=nat) as load:
             while load.tell().requests < wanted:
@@ -102,7 +102,7 @@ class Sandboxed(Supervised):
 @case("workers-that-cannot-be-steered-to", limit=90)
 def not_steered(world):
     """Where the kernel takes no program, one worker forwards everything, and one warning says so."""
-    kinds = KINDS | {"h3": ("http3", 6, 2, "/process", 0.04)}
+    kinds = KINDS | {"h3": ("http3", 6, 2, "/process", 0.04, SHARE)}
     with supervised(world, "interop-app", 3, kind=Sandboxed) as server:
         with Nat(server, every=20) as nat, Load(world, server, kinds, h3=nat) as load:
             load.await_progress(10)
@@ -121,7 +121,7 @@ def not_steered(world):
 @case("workers-killed-in-turn", limit=120)
 def killed_in_turn(world):
     """Only the dead worker's own requests fail; its clients over HTTP/3 are told as soon as its successor runs."""
-    kinds = KINDS | {"h3": ("http3", 10, 2, "/process", 0.04)}
+    kinds = KINDS | {"h3": ("http3", 10, 2, "/process", 0.04, SHARE)}
     with supervised(world, "interop-app", 4) as server:
         with Nat(server, every=20) as nat, Load(world, server, kinds, h3=nat) as load:
             load.await_progress(2)

@@ -35,7 +35,7 @@ def reload(server, count, number=signal.SIGHUP):
 
 @case("workers-reloaded-under-load", limit=400)
 def reloaded(world):
-    times = 20 if world.full else 3
+    times = 100 if world.full else 20
     with supervised(world, "interop-app", 4) as server:
         with under_load(world, server) as load:
             began = time.monotonic()

@@ -24,10 +24,10 @@ def status(world, *options, **how):
 @case("workers-status")
 def status_of_workers(world):
     kinds = {
-        "h1": ("http1", 2, 1, "/process", 0.05),
-        "h2": ("http2", 2, 1, "/process", 0.05),
-        "h3": ("http3", 2, 1, "/process", 0.05),
-        "ws": ("echo", 2, 1, "/ws/echo", 0.05),
+        "h1": ("http1", 2, 1, "/process", 0.05, 10_000),
+        "h2": ("http2", 2, 1, "/process", 0.05, 10_000),
+        "h3": ("http3", 2, 1, "/process", 0.05, 10_000),
+        "ws": ("echo", 2, 1, "/ws/echo", 0.05, 10_000),
     }
     with supervised(world, "interop-app", 3) as server:
         with Load(world, server, kinds) as load:

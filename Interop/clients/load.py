@@ -1,9 +1,9 @@
 """A constant load of well-behaved clients, which notice what a server that changes its processes does to them.
 
-load.py '{"http": PORT, "https": PORT, "h3": PORT, "kinds": {"NAME": [CONNECTION, CONNECTIONS, STREAMS, PATH, PAUSE]}}'
+load.py '{"http": PORT, "https": PORT, "h3": PORT, "kinds": {"NAME": [CONNECTION, CONNECTIONS, STREAMS, PATH, PAUSE, SHARE]}}'
 
 Each connection of a kind makes requests, so many at a time, with a pause (seconds) behind each, until the server tells it to
-go away, or it has made its share; then it is closed and another is opened. Commands are lines: `tell` prints as JSON what has
+go away, or it has made its share of requests; then it is closed and another is opened. Commands are lines: `tell` prints as JSON what has
 come so far, `stop` lets what runs end first, and is the last.
 """
 
@@ -28,8 +28,6 @@ CONNECTIONS = {
 }
 LIMIT = 20
 """Seconds for an answer."""
-SHARE = 40
-"""Requests of a connection, so that there are always new ones too."""
 
 
 class Tally:
@@ -58,9 +56,10 @@ class Tally:
 class Life:
     """One connection after the other."""
 
-    def __init__(self, tally, ports, kind, made, streams, path, pause):
+    def __init__(self, tally, ports, kind, made, streams, path, pause, share):
         self.tally, self.ports, self.kind = tally, ports, kind
-        self.made, self.streams, self.path, self.pause = CONNECTIONS[made], streams, path, pause
+        self.made, self.streams, self.path = CONNECTIONS[made], streams, path
+        self.pause, self.share = pause, share
 
     async def run(self):
         while not self.tally.stopping:
@@ -78,7 +77,7 @@ class Life:
             await connection.close()
 
     async def requests(self, connection):
-        while not (self.tally.stopping or connection.told or connection.ended or connection.asked >= SHARE):
+        while not (self.tally.stopping or connection.told or connection.ended or connection.asked >= self.share):
             connection.asked += 1
             began = time.monotonic()
             try:
@@ -105,8 +104,8 @@ class Life:
 async def main(options):
     tally = Tally()
     lives = [
-        Life(tally, options, kind, made, streams, path, pause)
-        for kind, (made, count, streams, path, pause) in options["kinds"].items()
+        Life(tally, options, kind, made, streams, path, pause, share)
+        for kind, (made, count, streams, path, pause, share) in options["kinds"].items()
         for _ in range(count)
     ]
     running = [asyncio.ensure_future(life.run()) for life in lives]

@@ -10,30 +10,34 @@ import time
 from .report import Failure, expect, short
 from .world import HERE
 
+SHARE = 40
+"""Requests of a connection, so that there are always new ones."""
 KINDS = {
-    # Connection, connections, streams of each, path, pause in seconds.
-    "h1": ("http1", 4, 1, "/process", 0.03),
-    "h1-tls": ("http1-tls", 2, 1, "/process", 0.05),
-    "h2": ("http2", 2, 2, "/process", 0.05),
-    "h2-tls": ("http2-tls", 1, 2, "/process", 0.05),
-    "h3": ("http3", 3, 2, "/process", 0.06),
-    "poll-h1": ("http1", 3, 1, "/poll?seconds=0.7", 0.02),
-    "poll-h2": ("http2", 1, 3, "/poll?seconds=0.7", 0.02),
-    "poll-h3": ("http3", 1, 3, "/poll?seconds=0.7", 0.02),
-    "ws": ("echo", 4, 1, "/ws/echo", 0.05),
+    # Connection, connections, streams of each, path, pause in seconds, share.
+    "h1": ("http1", 4, 1, "/process", 0.03, SHARE),
+    "h1-tls": ("http1-tls", 2, 1, "/process", 0.05, SHARE),
+    "h2": ("http2", 2, 2, "/process", 0.05, SHARE),
+    "h2-tls": ("http2-tls", 1, 2, "/process", 0.05, SHARE),
+    "h3": ("http3", 3, 2, "/process", 0.06, SHARE),
+    "poll-h1": ("http1", 3, 1, "/poll?seconds=0.7", 0.02, SHARE),
+    "poll-h2": ("http2", 1, 3, "/poll?seconds=0.7", 0.02, SHARE),
+    "poll-h3": ("http3", 1, 3, "/poll?seconds=0.7", 0.02, SHARE),
+    "ws": ("echo", 4, 1, "/ws/echo", 0.05, SHARE),
+    "once-h1": ("http1", 2, 1, "/process", 0.02, 1),
+    "once-h2": ("http2", 1, 1, "/process", 0.03, 1),
+    "once-h3": ("http3", 1, 1, "/process", 0.05, 1),
+    "once-ws": ("echo", 2, 1, "/ws/echo", 0.04, 1),
 }
+GOAWAY = ("announced GOAWAY", "GOAWAY")
 POLITE = {
-    "h1": ("connection: close",),
-    "h1-tls": ("connection: close",),
-    "h2": ("announced GOAWAY", "GOAWAY"),
-    "h2-tls": ("announced GOAWAY", "GOAWAY"),
-    "h3": ("GOAWAY",),
-    "poll-h1": ("connection: close",),
-    "poll-h2": ("announced GOAWAY", "GOAWAY"),
-    "poll-h3": ("GOAWAY",),
-    "ws": ("Close 1012", "Close 1001"),
+    "http1": ("connection: close",),
+    "http1-tls": ("connection: close",),
+    "http2": GOAWAY,
+    "http2-tls": GOAWAY,
+    "http3": GOAWAY,
+    "echo": ("Close 1012", "Close 1001"),
 }
-"""How a connection of each kind may be told to go away."""
+"""How a connection of each sort may be told to go away."""
 WAIT = 30
 
 
@@ -118,14 +122,12 @@ class Tally:
 
     def politely(self):
         """Whoever was told to go away was told as its protocol has it, and nobody was cut off without a word."""
-        rude = {how: count for how, count in self.endings.items() if not is_polite(how)}
+        rude = {ending: count for ending, count in self.endings.items() if not self.is_polite(*ending.split(": ", 1))}
         expect(not rude, f"connections ended otherwise than they should: {rude}")
+
+    def is_polite(self, kind, how):
+        return how in POLITE[self.kinds[kind][0]]
 
     def __str__(self):
         told = sum(self.endings.values())
         return f"{self.requests} requests on {sum(self.connections.values())} connections, {told} told to go away"
-
-
-def is_polite(ending):
-    kind, how = ending.split(": ", 1)
-    return how in POLITE[kind]

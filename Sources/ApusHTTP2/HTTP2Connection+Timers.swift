@@ -2,8 +2,9 @@ import ApusHTTP
 import CNghttp2
 
 extension HTTP2Connection {
-    /// Seconds between the two GOAWAYs, in which requests on their way arrive (RFC 9113 §6.8).
-    private static let noticePeriod = 1.0
+    /// Seconds between the two GOAWAYs at the most, in which requests on their way arrive (RFC 9113 §6.8). A client that reads
+    /// answers the PING behind the first one, and is told the last request then; one that is busy has time.
+    static let noticePeriod = 5.0
 
     /// When ``handleTimeout(now:)`` is to be called.
     package var deadline: Instant? {

@@ -191,13 +191,13 @@ import Testing
         #expect(harness.server.connectionError == nil)
     }
 
-    @Test func `a silent client gets the second GOAWAY after a second`() {
+    @Test func `a silent client gets the second GOAWAY after the notice period`() {
         let harness = Harness()
         harness.feed(Wire.preface + Wire.get(1))
         _ = harness.output()
         harness.server.shutdown(now: harness.now)
         #expect(Wire.goaways(harness.output()) == [0])
-        harness.advance(seconds: 0.9)
+        harness.advance(seconds: 4.9)
         #expect(harness.output().isEmpty)
         harness.advance(seconds: 0.1)
         #expect(Wire.goaways(harness.output()) == [0])
@@ -214,7 +214,7 @@ import Testing
         harness.run()
         harness.server.shutdown(now: harness.now)
         harness.run()
-        harness.advance(seconds: 1)
+        harness.advance(seconds: 5)
         #expect(Wire.goaways(harness.output()) == [0])
         #expect(harness.server.disposition == .close)
         #expect(harness.server.connectionError == nil)

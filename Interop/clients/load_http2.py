@@ -50,6 +50,9 @@ class Http2Connection(Connection):
         self.writer.write(self.http.data_to_send())
 
     async def ask(self, path):
+        if self.told or self.ended:
+            # Since it was to ask.
+            return None
         number = self.http.get_next_available_stream_id()
         self.exchanges[number] = exchange = Exchange()
         self.http.send_headers(number, [*self.head, (":path", path)], end_stream=True)

@@ -102,6 +102,9 @@ class Http3Connection(Connection):
                 self.protocol.transmit()
 
     async def ask(self, path):
+        if self.told or self.ended:
+            # Since it was to ask.
+            return None
         number = self.protocol._quic.get_next_available_stream_id()
         self.protocol.exchanges[number] = exchange = Exchange()
         self.protocol.http.send_headers(number, [*self.head, (b":path", path.encode())], end_stream=True)

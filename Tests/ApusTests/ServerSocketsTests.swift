@@ -75,13 +75,24 @@ struct ServerSocketsTests {
         }
     }
 
-    @Test func `a worker's sockets and secrets arrive as they were`() throws {
+    @Test func `a worker's sockets and secrets arrive as they were`() async throws {
         let sockets = try ServerSockets.open(try configuration(), slotCount: 2).sockets(of: 1)
         let again = try SlotSockets(encoded: sockets.encoded, descriptors: sockets.descriptors.map { dup($0) })
         #expect(again.entries.map(\.place) == sockets.entries.map(\.place))
         #expect(again.entries.map(\.isSecure) == sockets.entries.map(\.isSecure))
         #expect(again.entries.map(\.isShared) == sockets.entries.map(\.isShared))
         #expect(throws: StateError.self) { try SlotSockets(encoded: sockets.encoded, descriptors: []) }
+        // What cannot be taken over is closed, with all that came with it.
+        for (encoded, count) in [(sockets.encoded, 1), (sockets.encoded + [0], 0), ([], 0)] {
+            let pipes = try sockets.descriptors.dropFirst(count).map { _ in try Self.makePipe() }
+            let descriptors = sockets.descriptors.prefix(count).map { dup($0) } + pipes.map(\.reader)
+            #expect(throws: (any Error).self) { try SlotSockets(encoded: encoded, descriptors: descriptors) }
+            for pipe in pipes {
+                // A process that is being spawned meanwhile has it for a moment.
+                try await expectEventually { Self.hasNoReader(pipe.writer) }
+                close(pipe.writer)
+            }
+        }
 
         let secrets = ServerSecrets.random()
         let copy = try #require(ServerSecrets(encoded: secrets.encoded))
@@ -91,6 +102,18 @@ struct ServerSocketsTests {
         #expect(ServerSecrets(encoded: secrets.encoded.dropLast(1) + []) == nil)
         #expect(ServerSecrets(encoded: secrets.encoded + [0]) == nil)
         #expect("\(secrets)" == "ServerSecrets")
+    }
+
+    private static func makePipe() throws -> (reader: Int32, writer: Int32) {
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    private static func hasNoReader(_ writer: Int32) -> Bool {
+        var end = pollfd(fd: writer, events: 0, revents: 0)
+        return poll(&end, 1, 0) == 1 && end.revents & Int16(POLLERR) != 0
     }
 
     @Test func `open ports for TLS are not served without a certificate`() async throws {

@@ -1,4 +1,5 @@
 import ApusTransport
+import Glibc
 
 /// The sockets that one slot reads: its own of every group, and those that all slots share.
 package struct SlotSockets: Sendable {
@@ -42,24 +43,31 @@ package struct SlotSockets: Sendable {
     /// The sockets, in the order of ``encoded``.
     package var descriptors: [Int32] { entries.map(\.socket.descriptor) }
 
-    /// Takes over the descriptors of what ``encoded`` gave in another process.
+    /// Takes over the descriptors of what ``encoded`` gave in another process; where this fails, they are closed.
     ///
     /// - Throws: ``StateError``, or `SystemError` where a descriptor is no socket of ours.
     package init(encoded: [UInt8], descriptors: [Int32]) throws {
+        // Those that have become sockets close themselves.
+        var rest = descriptors[...]
+        do {
+            entries = try Self.entries(encoded, &rest)
+        } catch {
+            for descriptor in rest { close(descriptor) }
+            throw error
+        }
+    }
+
+    private static func entries(_ encoded: [UInt8], _ descriptors: inout ArraySlice<Int32>) throws -> [Entry] {
         var reader = StateReader(encoded)
         guard try reader.count() == descriptors.count else { throw StateError() }
         var entries: [Entry] = []
-        for descriptor in descriptors {
-            entries.append(
-                Entry(
-                    place: try reader.number(),
-                    isSecure: try reader.flag(),
-                    isShared: try reader.flag(),
-                    socket: try BoundSocket(inherited: descriptor)
-                )
-            )
+        while let descriptor = descriptors.first {
+            let (place, isSecure, isShared) = (try reader.number(), try reader.flag(), try reader.flag())
+            let socket = try BoundSocket(inherited: descriptor)
+            descriptors.removeFirst()
+            entries.append(Entry(place: place, isSecure: isSecure, isShared: isShared, socket: socket))
         }
         try reader.finish()
-        self.entries = entries
+        return entries
     }
 }

@@ -191,4 +191,18 @@ import Testing
         #expect(QUICSecrets.random() != QUICSecrets.random())
         #expect(secrets.steeringKey & 1 == 1)
     }
+
+    @Test func `no description shows a secret`() {
+        let secrets = QUICSecrets(
+            staticSecret: Array(repeating: 251, count: 32),
+            steeringKey: 251,
+            connectionIDKey: Array(repeating: 251, count: 16),
+            tokenSecret: Array(repeating: 251, count: 32)
+        )
+        var dumped = ""
+        dump(secrets, to: &dumped)
+        for text in [String(describing: secrets), String(reflecting: secrets), "\([secrets])", dumped] {
+            #expect(text.contains("QUICSecrets") && !text.contains("251"))
+        }
+    }
 }

@@ -3,7 +3,7 @@ import CGnuTLS
 /// What all workers of a server must share so that each can speak for the others' connections.
 ///
 /// None of it changes while the server runs, because connections outlive every period; only the keys of address tokens,
-/// which are derived from ``tokenSecret``, do.
+/// which are derived from ``tokenSecret``, do. No description shows any of it.
 package struct QUICSecrets: Hashable, Sendable {
     /// The size of ``encoded``.
     package static let encodedLength = 32 + 4 + 16 + 32
@@ -58,4 +58,9 @@ package struct QUICSecrets: Hashable, Sendable {
             tokenSecret: Array(bytes[52..<84])
         )
     }
+}
+
+extension QUICSecrets: CustomStringConvertible, CustomReflectable {
+    package var description: String { "QUICSecrets" }
+    package var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -46,7 +46,8 @@ extension Server {
 
     /// Begins to drain, as ``shutdown()`` does; a further call of this one does nothing.
     ///
-    /// - Parameter reloading: Whether others of the same server stay: clients of WebSockets are told to come again.
+    /// - Parameter reloading: Whether others of the same server stay: who comes is served still, clients of WebSockets are told to
+    ///   come again.
     package func shutdown(reloading: Bool) {
         let shutdown = protected.withLock { protected -> ServerState.Shutdown in
             switch protected.phase {
@@ -56,7 +57,7 @@ extension Server {
             }
         }
         guard case .drain(let workers) = shutdown else { return }
-        drain(workers, closingWebSocketsWith: reloading ? .serviceRestart : .goingAway)
+        drain(workers, othersStay: reloading)
     }
 
     /// Does something on the loop of each worker, as soon as there are workers; false where they are gone.

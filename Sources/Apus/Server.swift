@@ -165,14 +165,14 @@ public final class Server: Service, Sendable {
     public func shutdown() {
         switch protected.withLock({ $0.beginShutdown() }) {
         case .nothing: return
-        case .drain(let workers): drain(workers, closingWebSocketsWith: .goingAway)
+        case .drain(let workers): drain(workers, othersStay: false)
         case .terminate(let workers): workers.onEach { $0.terminateAll("the server stops at once") }
         case .giveUp(let lifespan): lifespan.giveUp("the server stops at once")
         }
     }
 
-    func drain(_ workers: WorkerGroup, closingWebSocketsWith code: WebSocketCloseCode) {
-        workers.drain(closingWebSocketsWith: code) { self.drained() }
+    func drain(_ workers: WorkerGroup, othersStay: Bool) {
+        workers.drain(othersStay: othersStay) { self.drained() }
     }
 
     /// Reads the certificate again, for connections from now on; those that are open keep theirs.

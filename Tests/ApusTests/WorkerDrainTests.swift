@@ -14,8 +14,12 @@ struct WorkerDrainTests {
         var application: TestApplication {
             { [self] scope, receive, send in
                 switch scope {
-                case .webSocket:
+                case .webSocket(let opening):
                     _ = try await receive()
+                    if opening.path == "/slow" {
+                        entered.add()
+                        await gate.wait()
+                    }
                     try await send(.webSocketAccept())
                     while case .webSocketReceive = try await receive() {}
                 case .http(let request):
@@ -123,6 +127,79 @@ struct WorkerDrainTests {
             // A further one is no second shutdown, which would end everything at once.
             worker.server.shutdown(reloading: false)
             #expect(try await client.closeFrame().code == (reloading ? 1012 : 1001))
+        }
+    }
+
+    @Test func `who opens a WebSocket at a worker that drains comes again`() async throws {
+        let old = Slow(name: "old")
+        try await withWorkers(slotCount: 2, { $0.tls = nil }) { workers in
+            let leaving = try await workers.start(0, application: old.application)
+            try await workers.steer([0])
+            let undecided = try RawClient(port: workers.port)
+            try await undecided.send(WebSocketClient.request("/slow"))
+            try await expectEventually { old.entered.value == 1 }
+            leaving.server.shutdown(reloading: true)
+            // The application has its say all the same, and chooses the subprotocol.
+            let late = try await leaving.webSocket()
+            #expect(try await late.closeFrame().code == 1012)
+            try await late.close(1012)
+            old.gate.open()
+            #expect(try await undecided.response().status == 101)
+            let decided = WebSocketClient(undecided)
+            #expect(try await decided.closeFrame().code == 1012)
+            try await decided.close(1012)
+            try await leaving.run.value
+        }
+    }
+
+    @Test func `who waits in the queue when a worker has nothing else to do is served before it leaves`() async throws {
+        try await withWorkers(slotCount: 2, { $0.tls = nil }) { workers in
+            let leaving = try await workers.start(0)
+            try await workers.steer([0])
+            // The loop is held twice: the second time with the drain behind it, before it looks at its sockets again.
+            let (first, second) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+            let held = Counter()
+            for semaphore in [first, second] {
+                leaving.server.report { _ in
+                    held.add()
+                    semaphore.wait()
+                }
+                try await expectEventually { held.value == 1 }
+            }
+            leaving.server.shutdown(reloading: true)
+            first.signal()
+            try await expectEventually { held.value == 2 }
+            let client = try RawClient(port: workers.port)
+            try await client.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+            second.signal()
+            #expect(try await client.response().body == "slot 0")
+            client.finish()
+            try await leaving.run.value
+        }
+    }
+
+    @Test func `nobody new is let in where everybody goes`() async throws {
+        let old = Slow(name: "old")
+        try await withWorkers(slotCount: 2, { $0.tls = nil }) { workers in
+            let leaving = try await workers.start(0, application: old.application)
+            try await workers.steer([0])
+            let slow = try RawClient(port: workers.port)
+            try await slow.send("GET /slow HTTP/1.1\r\nhost: test\r\n\r\n")
+            try await expectEventually { old.entered.value == 1 }
+            leaving.server.shutdown(reloading: false)
+            // It has begun to drain when it says so.
+            await withCheckedContinuation { continuation in
+                leaving.server.report { _ in continuation.resume() }
+            }
+            let late = try RawClient(port: workers.port)
+            try await late.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+            old.gate.open()
+            #expect(try await slow.response().body == "old")
+            slow.finish()
+            try await leaving.run.value
+            // Where the socket outlives the server, its next one has the client.
+            _ = try await workers.start(0)
+            #expect(try await late.response().body == "slot 0")
         }
     }
 }

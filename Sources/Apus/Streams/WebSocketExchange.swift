@@ -89,7 +89,7 @@ final class WebSocketExchange {
 
     /// Checks what the server itself asks of an opening; where that is not met, answers, and the application is not called.
     func isAdmitted() -> Bool {
-        guard !stream.worker.isDraining else {
+        guard !stream.worker.isDraining || stream.worker.othersStay else {
             refuse(503, "the server is about to end")
             return false
         }
@@ -129,6 +129,8 @@ final class WebSocketExchange {
         timer = LoopTimer(loop: stream.loop, handler: self)
         phase = .open
         advance()
+        // Refused, the opening would have failed; like this the client comes again, to another worker.
+        if stream.worker.isDraining { leave(stream.worker.farewellCode) }
     }
 
     /// The options as the framing keeps them: it must have had enough before the peer's window can be shut, or it would take
@@ -165,10 +167,12 @@ final class WebSocketExchange {
         return .internalError
     }
 
-    /// The server goes: an open WebSocket is closed, an opening that is not decided is refused.
+    /// The server goes: an open WebSocket is closed. An opening that is not decided is refused; where other workers stay it
+    /// goes on, to be closed then.
     func leave(_ code: WebSocketCloseCode) {
         switch phase {
         case .connecting:
+            guard !stream.worker.othersStay else { return }
             farewell = .webSocketDisconnect(code: code, reason: "")
             log("the server is about to end")
             stream.respond(status: 503)

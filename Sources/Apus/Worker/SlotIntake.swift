@@ -93,10 +93,20 @@ final class SlotIntake {
         acceptors = []
     }
 
-    /// Leaves the sockets that other workers accept from to them.
-    func stopAcceptingShared() {
-        for acceptor in acceptors where acceptor.isShared { acceptor.listener.stop() }
-        acceptors.removeAll { $0.isShared }
+    /// Accepts what waits already, and leaves what comes from now on to others.
+    ///
+    /// - Parameters:
+    ///   - sharedOnly: Whether that goes only for sockets from which other workers accept, too.
+    ///   - room: How many connections may be accepted.
+    func acceptTheLast(ofShared sharedOnly: Bool, _ room: () -> Int) {
+        for acceptor in acceptors where acceptor.isShared || !sharedOnly {
+            // The kernel may have woken this worker alone for what waits, and wakes nobody else for it: so the last look
+            // comes when it cannot be woken any more.
+            acceptor.listener.pause()
+            acceptor.listener.accept(atMost: room())
+            acceptor.listener.stop()
+        }
+        acceptors.removeAll { $0.isShared || !sharedOnly }
     }
 
     /// Leaves everything that comes from now on to the slot's next reader.

@@ -22,32 +22,28 @@ enum DrainStep {
 extension Worker {
     /// Lets requests finish until the graceful timeout, then ends them.
     ///
-    /// A standalone worker accepts nobody new. Any other goes on to accept from the sockets of its slot, for those who were
-    /// sent there before the kernel was told otherwise, and leaves what is shared to the others.
+    /// Where others stay, it goes on to accept from the sockets of its slot, for those who were sent there before the kernel
+    /// was told otherwise, and leaves what is shared to the others. Where everybody goes, who has been let in already is
+    /// served, and nobody after that: else a drain under load would not end.
     ///
     /// - Parameters:
-    ///   - code: What open WebSockets are told, which have no end of their own: to go away, or to come again.
+    ///   - othersStay: Whether other workers of the server serve what is new.
     ///   - whenClosed: Called at once: what can be left to others is left.
     ///   - whenDone: Called when all connections are over, and all applications, but those that do not end when cancelled.
     func drain(
-        closingWebSocketsWith code: WebSocketCloseCode,
+        othersStay: Bool,
         whenClosed: @Sendable () -> Void = {},
         _ whenDone: @escaping @Sendable () -> Void
     ) {
         isDraining = true
+        self.othersStay = othersStay
         drained = whenDone
         for intake in intakes {
-            guard isStandalone else {
-                intake.stopAcceptingShared()
-                continue
-            }
-            // Clients that the kernel has let in already are served, not reset.
-            if !isPaused { intake.acceptWaiting(atMost: configuration.backlog) }
-            intake.stopAccepting()
+            intake.acceptTheLast(ofShared: othersStay) { roomForConnections }
         }
         whenClosed()
         for driver in connections.values {
-            driver.closeWebSockets(code)
+            driver.closeWebSockets(farewellCode)
             driver.shutdown()
         }
         for place in places.values { place.quic?.shutdown() }
@@ -57,6 +53,9 @@ extension Worker {
         finishDrainIfOver()
     }
 
+    /// What WebSockets are told, which have no end of their own: to come again, or to go away.
+    var farewellCode: WebSocketCloseCode { othersStay ? .serviceRestart : .goingAway }
+
     /// Ends every connection now, and waits for no application.
     func terminateAll(_ reason: String) {
         endConnections(reason)
@@ -64,6 +63,8 @@ extension Worker {
     }
 
     private func endConnections(_ reason: String) {
+        // Nobody is let in who would be ended, too.
+        for intake in intakes { intake.stopAccepting() }
         for driver in connections.values {
             driver.terminate(reason)
         }
@@ -83,7 +84,10 @@ extension Worker {
     }
 
     func finishDrainIfOver() {
-        if isDraining, connections.isEmpty, leftApplications.isEmpty { finishDrain() }
+        guard drained != nil, connections.isEmpty, leftApplications.isEmpty else { return }
+        // The last look: who waits would wait on until this process has ended, and another reads the slot.
+        for intake in intakes { intake.acceptWaiting(atMost: roomForConnections) }
+        if connections.isEmpty { finishDrain() }
     }
 
     private func finishDrain() {
@@ -120,7 +124,6 @@ extension Worker: TimerHandler {
         }
         drainStep = .parting
         drainTimer?.set(now + .seconds(min(configuration.disconnectGrace, DrainStep.longestGrace)))
-        for intake in intakes { intake.stopAccepting() }
         endConnections("the graceful timeout is over")
     }
 

@@ -40,6 +40,8 @@ final class Worker: @unchecked Sendable {
     private var isAccepting = false
     /// Whether the server goes: what is new is told so.
     var isDraining = false
+    /// Whether it goes while other workers of the server stay.
+    var othersStay = false
     /// Connections that have agreed on a version, by that, and WebSockets that are open, or about to be.
     private var counts = WorkerReport()
     var drained: (@Sendable () -> Void)?
@@ -198,6 +200,9 @@ final class Worker: @unchecked Sendable {
         if isPaused { resumeAccepting() }
         finishDrainIfOver()
     }
+
+    /// How many more connections may be open.
+    var roomForConnections: Int { max(0, configuration.limits.maxConnections - connections.count) }
 
     private func resumeAccepting() {
         isPaused = false

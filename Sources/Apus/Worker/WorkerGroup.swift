@@ -116,9 +116,11 @@ final class WorkerGroup: Sendable {
     }
 
     /// Lets requests finish until the graceful timeout, then ends them; calls back when all is over.
-    func drain(closingWebSocketsWith code: WebSocketCloseCode, _ whenDone: @escaping @Sendable () -> Void) {
+    ///
+    /// - Parameter othersStay: Whether other workers of the same server go on.
+    func drain(othersStay: Bool, _ whenDone: @escaping @Sendable () -> Void) {
         onEach { [self] worker in
-            worker.drain(closingWebSocketsWith: code) { [self] in
+            worker.drain(othersStay: othersStay) { [self] in
                 // Not before the last one has taken what waits in a socket that it shares with the others.
                 if accepting.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { sockets?.closeStreams() }
             } _: { [self] in

@@ -136,6 +136,31 @@ struct WorkersTests {
         }
     }
 
+    @Test func `slots that are not there change nothing`() async throws {
+        try await withWorkers(slotCount: 2) { workers in
+            let worker = try await workers.start(0)
+            try await workers.steer([0])
+            for slots in [[2], [-1], [0, 65_536]] {
+                worker.server.setNewcomers(slots)
+            }
+            for slot in [2, -1] {
+                var ends: [Int32] = [-1, -1]
+                try #require(pipe(&ends) == 0)
+                for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+                let sender = ends[1]
+                worker.server.adopt(slot, try workers.socketsOfItsOwn(1), receiver: ends[0])
+                // The descriptor was taken over, so that it is closed.
+                try await expectEventually {
+                    var end = pollfd(fd: sender, events: 0, revents: 0)
+                    return poll(&end, 1, 0) == 1 && end.revents & Int16(POLLERR) != 0
+                }
+                close(sender)
+            }
+            #expect(try await ask(workers.port) == "slot 0")
+            #expect(try await HTTP3TestClient(port: workers.port).get().body == "slot 0")
+        }
+    }
+
     @Test func `a release is acknowledged by a worker that has ended, too`() async throws {
         try await withWorkers(slotCount: 2) { workers in
             let worker = try await workers.start(0)

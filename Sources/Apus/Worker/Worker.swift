@@ -25,8 +25,9 @@ final class Worker: @unchecked Sendable {
 
     /// Whether the sockets are this process's alone; those of a supervisor outlive the worker, and have other readers.
     let isStandalone: Bool
-    /// The slot that this worker reads, and the places where it serves, by their numbers.
+    /// The slot that this worker reads, how many there are, and the places where it serves, by their numbers.
     private let slot: Int
+    private let slotCount: Int
     private(set) var places: [Int: ServedPlace] = [:]
     /// The way to the workers of other slots, where there are any.
     private(set) var forwarding: SlotForwarding?
@@ -69,6 +70,7 @@ final class Worker: @unchecked Sendable {
         )
         self.isStandalone = isStandalone
         slot = membership.slot
+        slotCount = membership.slotCount
         isReader = isStandalone && membership.slot == 0
         try prepare(membership)
     }
@@ -117,6 +119,7 @@ final class Worker: @unchecked Sendable {
     /// - Parameter receiver: Where others forward that slot's datagrams to; taken over.
     func adopt(_ slot: Int, _ sockets: SlotSockets, receiver: Int32) {
         let forwarded = ForwardedIntake(receiver: receiver, isOwner: true, worker: self)
+        guard isSlot(slot) else { return logger.error("there is no slot \(slot) to be read") }
         guard slot != self.slot, !intakes.contains(where: { $0.slot == slot }) else { return }
         do {
             // What is shared is read already.
@@ -151,8 +154,11 @@ final class Worker: @unchecked Sendable {
 
     /// Learns which slots get new connections over QUIC.
     func setNewcomers(_ slots: [Int]) {
+        guard slots.allSatisfy(isSlot) else { return logger.error("new connections cannot go to slots \(slots)") }
         for place in places.values { place.quic?.endpoint.newcomers = slots }
     }
+
+    private func isSlot(_ slot: Int) -> Bool { (0..<slotCount).contains(slot) }
 
     /// Serves what forwarded datagrams have touched.
     func serveDatagrams() {

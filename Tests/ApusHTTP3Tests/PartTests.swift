@@ -60,6 +60,21 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 2, 3, 127, 128, 65_535, 65_536]) func everySlotCanBeNamed(slotCount: Int) {
+        let secrets = QUICSecrets.random()
+        for slot in Set([0, slotCount / 2, slotCount - 1]) {
+            let worker = ConnectionIDRouting(secrets: secrets, slot: slot, slotCount: slotCount)
+            var words: Set<[UInt8]> = []
+            for _ in 0..<100 {
+                let identifier = worker.make()
+                #expect(worker.owner(of: identifier) == .ourselves)
+                words.insert(identifier.withUnsafeBytes { Array($0.prefix(4)) })
+            }
+            // They tell nothing by themselves: with 65536 slots there are as many words to each.
+            #expect(words.count > 95)
+        }
+    }
+
     @Test func theHeapGivesElementsWhenTheyAreDue() {
         final class Item: Expiring {
             var heapIndex = -1

@@ -28,6 +28,8 @@ package struct ConnectionIDRouting: Sendable {
     /// How many slots share the port.
     package let slotCount: Int
     private let steeringKey: UInt32
+    /// What undoes the multiplication by the key.
+    private let inverseKey: UInt32
     private let mac: SipHash
 
     /// - Precondition: `slot` lies below `slotCount`, which fits the 16 bits that the steering yields.
@@ -37,6 +39,7 @@ package struct ConnectionIDRouting: Sendable {
         self.slot = slot
         self.slotCount = slotCount
         steeringKey = secrets.steeringKey
+        inverseKey = Self.inverse(of: secrets.steeringKey)
         mac = SipHash(key: secrets.connectionIDKey)
     }
 
@@ -46,10 +49,8 @@ package struct ConnectionIDRouting: Sendable {
     package func make(into target: UnsafeMutableRawBufferPointer) {
         precondition(target.count == Self.length, "a connection ID of ours has 19 bytes")
         fillRandom(UnsafeMutableRawBufferPointer(rebasing: target[0..<Self.coveredLength]))
-        // The odd key makes the product a bijection of the word, so that as many words lead to each slot.
-        while slot(steeredBy: UnsafeRawBufferPointer(target)) != slot {
-            fillRandom(UnsafeMutableRawBufferPointer(rebasing: target[0..<4]))
-        }
+        let word = steeringWord(from: UInt32(bigEndian: UnsafeRawBufferPointer(target).loadUnaligned(as: UInt32.self)))
+        target.storeBytes(of: word.bigEndian, as: UInt32.self)
         let proof = mac(UnsafeRawBufferPointer(rebasing: target[0..<Self.coveredLength]))
         target.storeBytes(of: proof.bigEndian, toByteOffset: Self.coveredLength, as: UInt64.self)
     }
@@ -83,6 +84,23 @@ package struct ConnectionIDRouting: Sendable {
     package func newcomerSlot(of datagram: UnsafeRawBufferPointer, among newcomers: [Int]) -> Int? {
         guard datagram.count >= Self.newcomerWord.upperBound, !newcomers.isEmpty else { return nil }
         return newcomers[steered(UnsafeRawBufferPointer(rebasing: datagram[Self.newcomerWord])) % newcomers.count]
+    }
+
+    /// The word that leads to this worker's slot and is as random as the given one but for that.
+    ///
+    /// To try random words until one does would take as many attempts as there are slots.
+    private func steeringWord(from random: UInt32) -> UInt32 {
+        let bits = Int(random >> 16)
+        let nearest = bits - bits % slotCount + slot
+        // The multiples of the slots' number need not fill the 16 bits.
+        let steered = nearest < 65536 ? nearest : nearest - slotCount
+        return (UInt32(steered) << 16 | random & 0xFFFF) &* inverseKey
+    }
+
+    /// The number whose product with `key`, which is odd, is 1: each of Newton's steps doubles the bits that are right, and
+    /// an odd number is its own inverse in the last three.
+    private static func inverse(of key: UInt32) -> UInt32 {
+        (0..<4).reduce(key) { inverse, _ in inverse &* (2 &- key &* inverse) }
     }
 
     private func slot(steeredBy bytes: UnsafeRawBufferPointer) -> Int {

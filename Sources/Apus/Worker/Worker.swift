@@ -130,6 +130,8 @@ final class Worker: @unchecked Sendable {
             if isAccepting { try start(intake) }
         } catch {
             logger.error("slot \(slot) cannot be read: \(error)")
+            // Who answers for its connections must be able to hear of them.
+            release(slot)
         }
     }
 

@@ -36,7 +36,8 @@ public struct Configuration: Sendable {
     public var backlog = 1024
     /// Loops, each on a thread of its own, among which connections are spread; the application is called on all of them.
     ///
-    /// For an embedder who wants more than one core in one process; the `apus` command has worker processes instead.
+    /// For an embedder who wants more than one core in one process; the `apus` command has worker processes instead. The
+    /// bounds of ``limits`` and ``webSocket`` hold for each loop.
     public var loops = 1
     /// The most loops that one process may have.
     public static let maxLoops = 64
@@ -112,9 +113,10 @@ public enum Bind: Sendable, Hashable, CustomStringConvertible {
     case address(host: String, port: Int)
     /// The path of a unix socket; one that begins with `@` is a name in the abstract namespace, without a file.
     case unix(path: String)
-    /// A socket that the process has inherited: TCP, unix, or UDP for HTTP/3.
+    /// A socket that the process has inherited: TCP, unix, or UDP for HTTP/3. The server takes it over and closes it at its
+    /// end.
     case descriptor(Int32)
-    /// The sockets that systemd passes, of one name or (nil) all of them.
+    /// The sockets that systemd passes (`LISTEN_FDS`), of one name or (nil) all of them; taken over likewise.
     case systemd(name: String?)
 
     public var description: String {

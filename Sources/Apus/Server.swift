@@ -177,6 +177,8 @@ public final class Server: Service, Sendable {
 
     /// Reads the certificate again, for connections from now on; those that are open keep theirs.
     ///
+    /// Nothing happens where there is none. The files are read before this returns.
+    ///
     /// - Throws: ``ConfigurationError`` where it cannot be used: then the old one stays.
     public func reloadCertificates() throws(ConfigurationError) {
         guard let identity = try ServerIdentity.load(configuration, secrets) else { return }

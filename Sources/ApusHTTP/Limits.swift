@@ -23,7 +23,8 @@ public struct Limits: Sendable, Hashable {
     public var maxDrainedBodySize = 256 * 1024
     /// Streams reset by the peer before their time: as many at once, and a third of it each second (HTTP/2, HTTP/3).
     public var streamResetBurst = 100
-    /// Connections that one server keeps open at a time; more wait in the listen queue.
+    /// Connections that one worker (a process, or a loop of one) keeps open at a time; more wait in the listen queue, and
+    /// those over QUIC are refused.
     public var maxConnections = 100_000
 
     /// Seconds from a connection's opening to the end of its TLS or QUIC handshake.

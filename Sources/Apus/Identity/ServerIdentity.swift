@@ -48,11 +48,6 @@ extension Configuration {
         [.http1, .http2].filter { protocols.contains($0) }
     }
 
-    /// Whether places that speak TLS over TCP have QUIC beside it.
-    var servesHTTP3: Bool {
-        tls != nil && protocols.contains(.http3)
-    }
-
     fileprivate func check() throws(ConfigurationError) {
         guard !binds.isEmpty || !insecureBinds.isEmpty else {
             throw ConfigurationError(option: "--bind", "there is no address to listen at")

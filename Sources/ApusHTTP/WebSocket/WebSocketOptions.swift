@@ -25,7 +25,7 @@ public struct WebSocketOptions: Sendable, Hashable {
     /// Memory that the contexts of one WebSocket's compression may take; what does not fit is agreed on without
     /// context take-over.
     public var maxCompressionMemory = 128 * 1024
-    /// WebSockets that one server keeps open at a time; one more is answered with 503.
+    /// WebSockets that one worker (a process, or a loop of one) keeps open at a time; one more is answered with 503.
     public var maxConnections = 100_000
 
     /// Seconds since the peer was last heard, or since our last ping, until the next one; nil for none.

@@ -36,10 +36,11 @@ extension Worker {
         _ whenDone: @escaping @Sendable () -> Void
     ) {
         isDraining = true
-        self.othersStay = othersStay
+        // A standalone worker's sockets are about to be closed, whoever else there is.
+        self.othersStay = othersStay && !isStandalone
         drained = whenDone
         for intake in intakes {
-            intake.acceptTheLast(ofShared: othersStay) { roomForConnections }
+            intake.acceptTheLast(ofShared: self.othersStay) { roomForConnections }
         }
         whenClosed()
         for driver in connections.values {

@@ -16,12 +16,18 @@ extension Supervision {
         act(.steer(newcomers: active))
     }
 
-    /// Keeps one active worker at the shared UDP sockets; one that drains reads on as long as nobody else can.
+    /// Keeps one active worker at the shared UDP sockets; where there is none, one that drains.
     mutating func chooseReader() {
-        guard !isActive(reader), let next = activeWorkers.first?.id else { return }
+        guard !isActive(reader), let next = activeWorkers.first?.id ?? drainingReader, next != reader else { return }
         if let reader { act(.reader(id: reader, isReader: false)) }
         reader = next
         act(.reader(id: next, isReader: true))
+    }
+
+    /// Who drains and reads already, or could.
+    private var drainingReader: Int? {
+        let draining = workers.values.filter { $0.state == .draining && $0.wasReady }.map(\.id)
+        return draining.first { $0 == reader } ?? draining.min()
     }
 
     /// Has every slot that is without a worker read by an active one: that of the partner slot, or whoever has least.

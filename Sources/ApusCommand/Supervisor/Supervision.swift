@@ -164,6 +164,9 @@ struct Supervision {
             startSuccessors(now)
             advanceBatch(now)
             shareSlots()
+        } else {
+            // The connections of those that still drain need their datagrams.
+            chooseReader()
         }
         // Only now, when others have been told that they take over.
         tellDrains()

@@ -68,11 +68,15 @@ extension Supervision {
     }
 
     /// Gives a batch up: the workers before go on.
-    mutating func abandonBatch(_ why: String, _ now: Instant) {
+    ///
+    /// - Parameter stuck: The new worker that is to blame and would not leave by itself.
+    mutating func abandonBatch(_ why: String, killing stuck: Int? = nil, _ now: Instant) {
         guard let failed = batch else { return }
         batch = nil
-        for id in failed.members.compactMap(\.worker) where workers[id] != nil && workers[id]?.state != .killed {
-            kill(id)
+        if let stuck { kill(stuck) }
+        // They drain: whoever is ready has accepted from the sockets that all share, and has an application to shut down.
+        for id in failed.members.compactMap(\.worker) {
+            retire(id, isReloading: true, now)
         }
         switch failed.reason {
         case .reload:

@@ -136,7 +136,7 @@ extension Supervision {
         let seconds = still.nanoseconds / 1_000_000_000
         log(.error, "\(worker.name) hangs: its loop has stood still for \(seconds) s; it is killed", worker: id)
         if batch?.member(of: id) != nil {
-            abandonBatch("new \(worker.name) hangs", now)
+            abandonBatch("new \(worker.name) hangs", killing: id, now)
         } else {
             kill(id)
         }

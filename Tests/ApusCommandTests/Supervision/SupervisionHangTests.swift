@@ -116,7 +116,7 @@ struct SupervisionHangTests {
         bench.ready(3)
         bench.hanging = [3]
         bench.advance(seconds: 33)
-        #expect(bench.state(3) == .killed && bench.state(4) == .killed)
+        #expect(bench.state(3) == .killed && bench.state(4) == .draining)
         bench.ready(4)
         bench.crash(3, signal: 9)
         bench.crash(4, signal: 9)

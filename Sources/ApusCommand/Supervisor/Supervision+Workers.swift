@@ -114,7 +114,10 @@ extension Supervision {
     mutating func handleTimeout(of id: Int, _ now: Instant) {
         guard let worker = workers[id], let due = worker.due, due <= now else { return }
         switch worker.state {
-        case .starting, .killed: break
+        case .killed: break
+        case .starting:
+            let limit = Self.startTimeout.nanoseconds / 1_000_000_000
+            abandonBatch("new \(worker.name) is not ready after \(limit) s", killing: id, now)
         case .draining: killOverdue(worker)
         case .standby, .active:
             if let expiry = worker.expiresAt, expiry <= now, worker.recycling == nil {

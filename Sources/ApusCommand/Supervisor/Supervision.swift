@@ -14,6 +14,8 @@ struct Supervision {
     static let latenessTolerance = TimeSpan.milliseconds(500)
     /// How much longer than its graceful timeout a draining worker may take. What has never been ready drains within this.
     static let drainMargin = TimeSpan.seconds(10)
+    /// How long new workers may take to be ready where others serve meanwhile: what never ends would hold up every reload.
+    static let startTimeout = TimeSpan.seconds(300)
     /// So many starts of an index may fail in a row while no worker has ever been ready.
     static let maxFailedStarts = 5
 

@@ -25,6 +25,8 @@ struct WorkerRecord: Equatable, Sendable {
     /// When it was spawned.
     let startedAt: Instant
     var state = State.starting
+    /// When its start takes too long; nil where there is nobody else.
+    var startDeadline: Instant?
     /// How many requests it has served, by its last answer.
     var requests = 0
 
@@ -60,7 +62,8 @@ struct WorkerRecord: Equatable, Sendable {
     /// The next time at which something about it has to be done.
     var due: Instant? {
         switch state {
-        case .starting, .killed: return nil
+        case .killed: return nil
+        case .starting: return startDeadline
         case .standby: return watch?.due
         case .draining: return drainDeadline
         case .active:

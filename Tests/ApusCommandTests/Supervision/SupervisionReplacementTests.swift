@@ -89,6 +89,26 @@ struct SupervisionReplacementTests {
         #expect(bench.supervision.newcomers == [2, 3])
     }
 
+    @Test func `a new worker whose start does not end holds up the reload for a time only`() {
+        var bench = SupervisionBench.serving(workers: 2)
+        bench.feed(.reload)
+        bench.ready(3)
+        bench.feed(.reload)
+        bench.forget()
+        bench.advance(seconds: 299.9)
+        #expect(bench.take() == [])
+        bench.advance(seconds: 0.2)
+        #expect(bench.take() == [.kill(id: 4), .adopt(slot: 3, by: 2), .drain(id: 3, isReloading: true)])
+        #expect(bench.logged("reload failed: new worker 1 (slot 3) is not ready after 300 s; the workers before go on"))
+        // The other reload has its turn.
+        bench.exit(3)
+        #expect(bench.take { $0.isSpawn }.count == 2)
+        bench.ready(5, 6)
+        #expect(bench.take().contains(.reloaded(succeeded: true)))
+        bench.advance(seconds: 1000)
+        #expect(bench.state(5) == .active && bench.state(6) == .active)
+    }
+
     @Test func `an old worker that dies during a reload has a successor, which goes with the others`() {
         var bench = SupervisionBench.serving(workers: 2)
         bench.feed(.reload)

@@ -98,7 +98,7 @@ struct SupervisionReplacementTests {
         bench.advance(seconds: 299.9)
         #expect(bench.take() == [])
         bench.advance(seconds: 0.2)
-        #expect(bench.take() == [.kill(id: 4), .adopt(slot: 3, by: 2), .drain(id: 3, isReloading: true)])
+        #expect(bench.take() == [.kill(id: 4), .drain(id: 3, isReloading: true), .adopt(slot: 3, by: 2)])
         #expect(bench.logged("reload failed: new worker 1 (slot 3) is not ready after 300 s; the workers before go on"))
         // The other reload has its turn.
         bench.exit(3)

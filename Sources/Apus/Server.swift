@@ -103,10 +103,9 @@ public final class Server: Service, Sendable {
         return lifespan.preparedState
     }
 
-    /// Runs the application's shutdown, which may take as long as the last requests might.
+    /// Runs the application's shutdown.
     private func end(_ lifespan: Lifespan) async {
-        // A year stands for ever.
-        let patience = min(TimeSpan.seconds(configuration.gracefulTimeout), .seconds(365 * 86_400))
+        let patience = configuration.lifespanPatience
         let watchdog = Task {
             try await Task.sleep(for: .nanoseconds(Int64(patience.nanoseconds)))
             lifespan.giveUp("it took longer than the graceful timeout")

@@ -3,21 +3,6 @@ import ApusHTTP
 import ApusTransport
 import Logging
 
-/// How far a drain has come.
-enum DrainStep {
-    /// Seconds of ``Configuration/disconnectGrace`` that count: an end must be in sight.
-    static let longestGrace = 5.0
-    /// Seconds that applications have to end once they are cancelled.
-    static let cancellationPatience = 1.0
-
-    /// Requests may finish.
-    case serving
-    /// Connections have ended; applications know that their clients are gone.
-    case parting
-    /// Applications are cancelled.
-    case cancelled
-}
-
 /// How a worker leaves: requests finish, then applications.
 extension Worker {
     /// Lets requests finish until the graceful timeout, then ends them.
@@ -124,7 +109,7 @@ extension Worker: TimerHandler {
             logger.warning("\(busy) connections have requests after the graceful timeout: they end now")
         }
         drainStep = .parting
-        drainTimer?.set(now + .seconds(min(configuration.disconnectGrace, DrainStep.longestGrace)))
+        drainTimer?.set(now + .seconds(configuration.partingGrace))
         endConnections("the graceful timeout is over")
     }
 

@@ -151,10 +151,10 @@ extension Supervision {
     mutating func retire(_ id: Int, isReloading: Bool, _ now: Instant) {
         guard let worker = workers[id], worker.state != .draining, worker.state != .killed else { return }
         // What has never been ready has no requests to finish.
-        let graceful = worker.wasReady ? settings.gracefulTimeout : TimeSpan(nanoseconds: 0)
+        let time = worker.wasReady ? settings.leavingTime : TimeSpan(nanoseconds: 0)
         workers[id]?.state = .draining
         workers[id]?.untoldDrain = isReloading
-        workers[id]?.drainDeadline = now + graceful + Self.drainMargin
+        workers[id]?.drainDeadline = now + time + Self.drainMargin
     }
 
     mutating func tellDrains() {

@@ -12,7 +12,7 @@ import Logging
 struct Supervision {
     /// A supervisor that is called later than this after its deadline has been away itself, and judges nobody for it.
     static let latenessTolerance = TimeSpan.milliseconds(500)
-    /// How much longer than its graceful timeout a draining worker may take. What has never been ready drains within this.
+    /// How much longer than by its own account a worker may take to leave. What has never been ready leaves within this.
     static let drainMargin = TimeSpan.seconds(10)
     /// How long new workers may take to be ready where others serve meanwhile: what never ends would hold up every reload.
     static let startTimeout = TimeSpan.seconds(300)

@@ -8,8 +8,8 @@ struct SupervisionSettings: Equatable, Sendable {
     var maxWorkers: Int
     /// How long a worker's loop may stand still, not counting the time in which it waited for a core.
     var workerTimeout: TimeSpan
-    /// How long a worker takes for its drain at most, by its own account.
-    var gracefulTimeout: TimeSpan
+    /// How long a worker takes at most to leave, by its own account: its drain and its application's shutdown.
+    var leavingTime: TimeSpan
     /// After how many requests a worker is replaced.
     var maxRequests: Int?
     /// How many more than that, at most, by chance: so that workers are not replaced all at once.
@@ -19,11 +19,11 @@ struct SupervisionSettings: Equatable, Sendable {
     /// From which resident size on a worker is replaced.
     var maxMemory: Int?
 
-    init(_ settings: SupervisorSettings, gracefulTimeout: Double) {
+    init(_ settings: SupervisorSettings, leavingTime: TimeSpan) {
         maxWorkers = min(max(1, settings.maxWorkers), SupervisorSettings.mostWorkers)
         workers = min(max(1, settings.workers ?? 1), maxWorkers)
         workerTimeout = .seconds(settings.workerTimeout)
-        self.gracefulTimeout = .seconds(gracefulTimeout)
+        self.leavingTime = leavingTime
         maxRequests = settings.maxRequests
         maxRequestsJitter = max(0, settings.maxRequestsJitter)
         maxAge = settings.maxAge.map { .seconds($0) }

@@ -57,7 +57,7 @@ final class SupervisorProcess: @unchecked Sendable {
             Supervision(
                 settings: SupervisionSettings(
                     settings.supervisor,
-                    gracefulTimeout: settings.configuration.gracefulTimeout
+                    leavingTime: settings.configuration.longestEnd
                 )
             ),
             isSuccessor: false
@@ -79,7 +79,7 @@ final class SupervisorProcess: @unchecked Sendable {
                 restoring: supervision,
                 settings: SupervisionSettings(
                     settings.supervisor,
-                    gracefulTimeout: settings.configuration.gracefulTimeout
+                    leavingTime: settings.configuration.longestEnd
                 )
             ),
             isSuccessor: true

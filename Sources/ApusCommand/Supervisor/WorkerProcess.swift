@@ -12,8 +12,8 @@ import Logging
 ///
 /// `@unchecked Sendable`: everything that changes is touched on the control loop's thread only, or before it starts.
 final class WorkerProcess: @unchecked Sendable {
-    /// How much longer than the graceful timeout a worker may take to leave when nobody is there any more to end it.
-    private static let patienceAfterDrain = TimeSpan.seconds(10)
+    /// How much longer than a server ever takes to end this one may, when nobody is there any more to end it.
+    private static let patienceAfterEnd = TimeSpan.seconds(10)
     /// What a terminal or a script sends to all processes of a server, and only the supervisor acts on; and what a log
     /// brings about whose reader has gone.
     private static let ignored = [SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE]
@@ -21,7 +21,7 @@ final class WorkerProcess: @unchecked Sendable {
     private let loop: EventLoop
     private let channel: ControlChannel
     private let logger: Logger
-    private let gracefulTimeout: TimeSpan
+    private let leavingTime: TimeSpan
     private let signals: SignalQueue
     private let lastResort: LoopTimer
     private var server: Server?
@@ -39,7 +39,7 @@ final class WorkerProcess: @unchecked Sendable {
         self.channel = channel
         self.signals = signals
         self.logger = logger
-        gracefulTimeout = .seconds(settings.configuration.gracefulTimeout)
+        leavingTime = settings.configuration.longestEnd
         lastResort = LoopTimer(loop: loop)
         lastResort.handler = self
     }
@@ -173,7 +173,7 @@ final class WorkerProcess: @unchecked Sendable {
         }
         logger.error("the supervisor is gone: the worker leaves")
         server.shutdown(reloading: false)
-        lastResort.set(loop.now + gracefulTimeout + Self.patienceAfterDrain)
+        lastResort.set(loop.now + leavingTime + Self.patienceAfterEnd)
     }
 
     private func received(_ signal: Int32) {

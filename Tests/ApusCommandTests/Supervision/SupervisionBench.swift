@@ -35,7 +35,7 @@ struct SupervisionBench {
         var settings = SupervisorSettings()
         settings.workers = workers
         settings.maxWorkers = most ?? workers
-        var supervision = SupervisionSettings(settings, gracefulTimeout: 30)
+        var supervision = SupervisionSettings(settings, leavingTime: .seconds(30))
         adjust(&supervision)
         self.init(Supervision(settings: supervision, random: SeededGenerator(seed: 1)))
     }

@@ -61,7 +61,7 @@ private struct RandomWorld {
         settings.maxRequestsJitter = 500
         settings.maxAge = 300
         settings.maxMemory = 1000
-        self.settings = SupervisionSettings(settings, gracefulTimeout: 20)
+        self.settings = SupervisionSettings(settings, leavingTime: .seconds(20))
         supervision = Supervision(settings: self.settings, random: random)
         feed(.start)
         // Somebody has to be ready once, or the supervisor rightly gives up.
@@ -186,7 +186,7 @@ private struct RandomWorld {
         }
         guard exitCode == nil, violation == nil else { return }
         feed(.stop(signal: 15))
-        let bound = now + settings.gracefulTimeout + Supervision.drainMargin + .seconds(1)
+        let bound = now + settings.leavingTime + Supervision.drainMargin + .seconds(1)
         while exitCode == nil, violation == nil {
             pass(.milliseconds(500))
             for id in processes.keys.sorted() where processes[id]?.isKilled == true { die(id) }

@@ -183,7 +183,7 @@ struct SupervisionReplacementTests {
     }
 
     @Test func `limits of requests and of age are spread by chance, within their bounds`() {
-        var settings = SupervisionSettings(SupervisorSettings(), gracefulTimeout: 1)
+        var settings = SupervisionSettings(SupervisorSettings(), leavingTime: .seconds(1))
         settings.maxRequests = 1000
         settings.maxRequestsJitter = 50
         settings.maxAge = .seconds(100)

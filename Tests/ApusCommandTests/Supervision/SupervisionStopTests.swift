@@ -1,3 +1,4 @@
+import Apus
 import ApusHTTP
 import Testing
 
@@ -71,6 +72,18 @@ struct SupervisionStopTests {
         bench.advance(seconds: 0.2)
         #expect(bench.take() == [.kill(id: 2), .exit(code: 1)])
         #expect(bench.logged("worker 1 (slot 1) has not left in time"))
+    }
+
+    @Test func `a worker has the time of its drain, all steps of it, and of its application's shutdown`() {
+        var configuration = Configuration()
+        configuration.gracefulTimeout = 20
+        #expect(configuration.longestEnd == .seconds(20 + 1 + 20))
+        configuration.disconnectGrace = 4
+        #expect(configuration.longestEnd == .seconds(20 + 4 + 1 + 20))
+        configuration.disconnectGrace = 60
+        #expect(configuration.longestEnd == .seconds(20 + 5 + 1 + 20))
+        configuration.gracefulTimeout = .infinity
+        #expect(configuration.longestEnd == TimeSpan(nanoseconds: .max))
     }
 
     @Test func `a stop during the start lets the starting ones go`() {

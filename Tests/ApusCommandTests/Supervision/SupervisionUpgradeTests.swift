@@ -141,7 +141,7 @@ struct SupervisionUpgradeTests {
         #expect(state.maxWorkers == 2 && state.nextID == 9 && state.isAnnounced && state.reader == 4)
         #expect(state.workers.map(\.state) == [.active, .draining, .starting])
         #expect(state.workers[1].drainDeadline == Instant(nanoseconds: 9000))
-        let settings = SupervisionSettings(SupervisorSettings(), gracefulTimeout: 1)
+        let settings = SupervisionSettings(SupervisorSettings(), leavingTime: .seconds(1))
         #expect(Supervision(restoring: state, settings: settings).state == state)
     }
 
@@ -183,7 +183,7 @@ struct SupervisionUpgradeTests {
                 var changed = bytes
                 changed[position] = byte
                 guard let state = SupervisionState(encoded: String(decoding: changed, as: UTF8.self)) else { continue }
-                let settings = SupervisionSettings(SupervisorSettings(), gracefulTimeout: 1)
+                let settings = SupervisionSettings(SupervisorSettings(), leavingTime: .seconds(1))
                 var supervision = Supervision(restoring: state, settings: settings)
                 supervision.handle(.start, now: Instant(nanoseconds: 0))
                 while let action = supervision.nextAction() {

@@ -2,32 +2,74 @@ import ApusHTTP
 import ApusTransport
 import Glibc
 
-/// Answers whoever asks how the server is: a connection is given one JSON object, and closed.
+/// Answers whoever asks how the server is: a connection is given one JSON object, and closed. The workers are asked first.
 ///
 /// Only our own user and root are answered. Confined to its loop's thread.
 final class StatusSocket {
     /// Who may wait for an answer at a time.
     private static let backlog: Int32 = 16
+    /// How long workers have to say how they are; one that does not is shown as it was.
+    static let patience = TimeSpan.milliseconds(200)
 
     private let listener: TCPListener
+    private let loop: EventLoop
+    private let timer: LoopTimer
+    private let ask: () -> Set<Int>
     private let report: () -> StatusReport
+    private var waiting: [TCPSocket] = []
+    /// The workers that have not said yet how they are.
+    private var awaited: Set<Int> = []
 
-    /// - Parameter report: What is told, at the time when somebody asks.
-    init(_ socket: BoundSocket, report: @escaping () -> StatusReport) {
+    /// - Parameters:
+    ///   - ask: Asks workers how they are, and tells which; ``heard(from:)`` follows.
+    ///   - report: What is told once they have answered, or have not in time.
+    init(
+        _ socket: BoundSocket,
+        on loop: EventLoop,
+        ask: @escaping () -> Set<Int>,
+        report: @escaping () -> StatusReport
+    ) {
         listener = TCPListener(socket: socket)
+        self.loop = loop
+        timer = LoopTimer(loop: loop)
+        self.ask = ask
         self.report = report
+        timer.handler = self
     }
 
-    func start(on loop: EventLoop) throws(SystemError) {
-        try listener.start(on: loop) { [unowned self] in answer($0) }
+    func start() throws(SystemError) {
+        try listener.start(on: loop) { [unowned self] in accepted($0) }
     }
 
-    private func answer(_ client: TCPSocket) {
-        defer { client.close() }
-        guard let user = client.peerUser, user == 0 || user == geteuid() else { return }
-        // A fresh socket has room for it: a worker takes some 200 bytes, and there are at most a few hundred.
+    private func accepted(_ client: TCPSocket) {
+        guard let user = client.peerUser, user == 0 || user == geteuid() else { return client.close() }
+        waiting.append(client)
+        // Who comes while others wait is told along with them.
+        if waiting.count == 1 {
+            awaited = ask()
+            timer.set(loop.now + Self.patience)
+        }
+        if awaited.isEmpty || waiting.count >= Self.backlog { answer() }
+    }
+
+    /// A worker has said how it is, or never will.
+    func heard(from worker: Int) {
+        guard awaited.remove(worker) != nil, awaited.isEmpty else { return }
+        answer()
+    }
+
+    /// Tells all who wait what there is to tell.
+    func answer() {
+        guard !waiting.isEmpty else { return }
+        timer.set(nil)
+        awaited = []
         var text = report().json + "\n"
-        text.withUTF8 { _ = client.write(UnsafeRawBufferPointer($0)) }
+        for client in waiting {
+            // A fresh socket has room for it: a worker takes some 200 bytes, and there are at most a few hundred.
+            text.withUTF8 { _ = client.write(UnsafeRawBufferPointer($0)) }
+            client.close()
+        }
+        waiting = []
     }
 
     // MARK: - Its place
@@ -49,5 +91,11 @@ final class StatusSocket {
 
     private static func bind(_ path: String) throws(SystemError) -> BoundSocket {
         try BoundSocket.unix(.unix(path: path), backlog: backlog, access: UnixAccess(mode: 0o600))
+    }
+}
+
+extension StatusSocket: TimerHandler {
+    func timerFired(now: Instant) {
+        answer()
     }
 }

@@ -7,6 +7,16 @@ extension SupervisorProcess {
     /// How long a worker may owe an answer before it is shown as hung.
     private static let hungAfter = TimeSpan.seconds(5)
 
+    /// The number of a ping by which nobody is judged: the others begin with 1.
+    static let statusPing = 0
+
+    /// Asks all workers who can answer how they are; gives their numbers.
+    func askWorkers() -> Set<Int> {
+        let able = supervision.workers.values.filter { $0.wasReady && $0.state != .killed }.map(\.id)
+        for id in able { ping(id, Self.statusPing) }
+        return Set(able)
+    }
+
     /// What there is to tell at this moment.
     func statusReport() -> StatusReport {
         StatusReport(

@@ -86,6 +86,8 @@ extension SupervisorProcess {
         if let worker = workers.values.first(where: { $0.channel.isCongested }) {
             return "\(worker.name) does not read what it is told"
         }
+        // Whoever waits for an answer would never have one.
+        status?.answer()
         let handover = execState(state)
         let memory: Int32
         do {

@@ -88,6 +88,7 @@ extension SupervisorProcess {
                 case .signal(let signal): .signal(signal)
                 }
             feed(.workerExited(id: worker.id, exit))
+            status?.heard(from: worker.id)
         }
     }
 
@@ -141,6 +142,7 @@ extension SupervisorProcess {
             worker.report = report
             let memory = ProcessFacts.residentBytes(worker.pid)
             feed(.pong(id: worker.id, number: number, requests: report.requests, residentBytes: memory))
+            if number == Self.statusPing { status?.heard(from: worker.id) }
         default: logger.warning("\(worker.name) says what is a supervisor's to say")
         }
     }

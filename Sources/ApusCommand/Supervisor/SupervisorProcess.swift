@@ -23,7 +23,7 @@ final class SupervisorProcess: @unchecked Sendable {
     /// Whether this executable has taken the place of another.
     let isSuccessor: Bool
 
-    private var status: StatusSocket?
+    private(set) var status: StatusSocket?
     private var watchdog: WatchdogTimer?
     private let deadline: LoopTimer
     private var isPerforming = false
@@ -109,8 +109,13 @@ final class SupervisorProcess: @unchecked Sendable {
         do throws(SystemError) {
             try resources.signals.register(on: loop) { [unowned self] in received($0) }
             if let socket = resources.statusSocket {
-                let status = StatusSocket(socket) { [unowned self] in statusReport() }
-                try status.start(on: loop)
+                let status = StatusSocket(
+                    socket,
+                    on: loop,
+                    ask: { [unowned self] in askWorkers() },
+                    report: { [unowned self] in statusReport() }
+                )
+                try status.start()
                 self.status = status
             }
             for worker in workers.values { try worker.start(on: loop) }
@@ -135,6 +140,7 @@ final class SupervisorProcess: @unchecked Sendable {
     func end(code: Int32) {
         deadline.set(nil)
         watchdog = nil
+        status?.answer()
         resources.close()
         loop.stop()
         ended?.resume(returning: code)

@@ -63,6 +63,22 @@ struct SupervisorProcessTests {
         #expect(access(command.statusSocket, F_OK) != 0)
     }
 
+    @Test func `workers say how they are when somebody asks, and one that hangs is shown as it was`() async throws {
+        let command = try RunningCommand.serve("--workers", "2")
+        let port = try await command.port()
+        for count in 1...10 {
+            _ = try await command.get(port)
+            #expect(try command.status().workers.map(\.requests).reduce(0, +) == count)
+        }
+        let victim = try #require(try command.status().workers.first)
+        kill(victim.pid, SIGSTOP)
+        let status = try command.status()
+        #expect(status.workers.map(\.requests).reduce(0, +) == 10)
+        kill(victim.pid, SIGCONT)
+        command.signal(SIGTERM)
+        #expect(try await command.end() == 0)
+    }
+
     @Test func `workers leave when their supervisor is killed`() async throws {
         let command = try RunningCommand.serve("--workers", "2")
         _ = try await command.port()

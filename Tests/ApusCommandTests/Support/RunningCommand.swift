@@ -113,7 +113,7 @@ final class RunningCommand: Sendable {
 
     struct Status: Decodable {
         struct Worker: Decodable {
-            let id, index, slot: Int
+            let id, index, slot, requests: Int
             let pid: pid_t
             let state: String
         }

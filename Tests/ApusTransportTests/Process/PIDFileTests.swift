@@ -66,6 +66,15 @@ struct PIDFileTests {
         first.remove()
     }
 
+    @Test func `a file that has another name too is not written to`() throws {
+        try Shell.run("cd '\(folder.path)'; echo secret >other; ln other apus.pid")
+        let error = #expect(throws: PIDFileError.self) { try PIDFile(path) }
+        #expect(error == .system(path: path, SystemError("open", code: EMLINK)))
+        #expect(try text(folder.path + "/other") == "secret\n")
+        // The file stays as it is: it is not ours.
+        #expect(access(path, F_OK) == 0)
+    }
+
     @Test func `neither a link nor a pipe nor a folder is written to`() throws {
         try Shell.run("cd '\(folder.path)'; ln -s target link; mkfifo pipe")
         for name in ["link", "pipe", "", "none/file"] {

@@ -58,6 +58,16 @@ struct CheckTests {
         #expect(text.contains("Error: --user: there is no user 'no one'\n"))
     }
 
+    @Test(.enabled(if: geteuid() == 0)) func `the application is made with the rights that it will have`() async throws
+    {
+        await #expect(processExitsWith: .exitCode(0)) {
+            try await Self.check(["--user", "nobody"]) {
+                guard geteuid() != 0, getegid() != 0 else { throw Broken() }
+                return Self.application
+            }
+        }
+    }
+
     @Test func `an application that cannot be made ends it with 3`() async throws {
         let result = await #expect(processExitsWith: .exitCode(3), observing: [\.standardErrorContent]) {
             try await Self.check([]) { throw Broken() }

@@ -1,5 +1,6 @@
 import Apus
 import ApusGateway
+import ApusTransport
 
 /// What `--check` does: all that a start does, but for ports and the application's startup.
 enum SettingsCheck {
@@ -11,7 +12,8 @@ enum SettingsCheck {
     ) async throws {
         if case .stranger = part { throw HandoverError() }
         _ = try ServerIdentity.load(settings.configuration, .random())
-        _ = try settings.supervisor.account()
+        // As in a start: the application never has more rights than it is given there, and leaves no files of root's.
+        try settings.supervisor.account()?.assume()
         _ = try await ApplicationFailed.check(application)
         print("the settings, the certificate and the application are in order")
     }

@@ -89,6 +89,13 @@ final class StatusSocket {
         }
     }
 
+    /// Goes on with the socket of the image that was here before; binds another where its file is gone, by which it is found.
+    static func open(_ path: String, adopting descriptor: Int32) throws(SystemError) -> BoundSocket {
+        if let socket = try? BoundSocket(inherited: descriptor, ownsFile: true) { return socket }
+        Glibc.close(descriptor)
+        return try bind(path)
+    }
+
     private static func bind(_ path: String) throws(SystemError) -> BoundSocket {
         try BoundSocket.unix(.unix(path: path), backlog: backlog, access: UnixAccess(mode: 0o600))
     }

@@ -84,9 +84,21 @@ extension SupervisorResources {
         sockets = try ServerSockets(encoded: state.sockets, descriptors: state.socketDescriptors)
         for descriptor in state.descriptors { Descriptors.closeOnExec(descriptor) }
         forwarding = state.forwarding
-        pidFile = try state.pidFile.map { try PIDFile(adopting: $0.descriptor, path: $0.path) }
-        statusSocket = try state.statusSocket.map { try BoundSocket(inherited: $0.descriptor, ownsFile: true) }
-        warnings = []
+        // For want of a file nobody stops to serve.
+        var warnings: [String] = []
+        do {
+            pidFile = try state.pidFile.map { try PIDFile(adopting: $0.descriptor, path: $0.path) }
+        } catch {
+            pidFile = nil
+            warnings.append("the process's number is in no file any more: \(error)")
+        }
+        do {
+            statusSocket = try state.statusSocket.map { try StatusSocket.open($0.path, adopting: $0.descriptor) }
+        } catch {
+            statusSocket = nil
+            warnings.append("there will be no answer for 'apus status': \(error)")
+        }
+        self.warnings = warnings
     }
 }
 

@@ -63,6 +63,19 @@ struct SupervisorProcessTests {
         #expect(access(command.statusSocket, F_OK) != 0)
     }
 
+    @Test func `a new executable serves on where files are gone, and makes the socket for status anew`() async throws {
+        let command = try RunningCommand.serve("--workers", "1")
+        let port = try await command.port()
+        #expect(unlink(command.statusSocket) == 0)
+        command.signal(SIGUSR2)
+        try await command.says("worker 0 (slot 0) has left")
+        #expect(try await command.get(port) == "Hello, World!")
+        #expect(try command.status().workers.map(\.id) == [2])
+        command.signal(SIGTERM)
+        #expect(try await command.end() == 0)
+        #expect(access(command.statusSocket, F_OK) != 0)
+    }
+
     @Test func `workers say how they are when somebody asks, and one that hangs is shown as it was`() async throws {
         let command = try RunningCommand.serve("--workers", "2")
         let port = try await command.port()

@@ -51,8 +51,7 @@ extension SupervisorProcess {
 
     /// Says what listens where, and who serves.
     private func announce() {
-        Banner.write(resources.sockets.listeners)
-        StandardError.writeLine(describeWorkers())
+        for line in Banner.lines(resources.sockets.listeners) + [describeWorkers()] { StandardError.offerLine(line) }
         showTitle()
         notifyReady()
     }
@@ -79,8 +78,7 @@ extension SupervisorProcess {
 
 /// What a server says once it listens.
 enum Banner {
-    static func write(_ listeners: [Listener]) {
-        StandardError.writeLine("Apus \(Version.text)")
-        for listener in listeners { StandardError.writeLine("listening on \(listener)") }
+    static func lines(_ listeners: [Listener]) -> [String] {
+        ["Apus \(Version.text)"] + listeners.map { "listening on \($0)" }
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Testing
 
@@ -100,6 +101,21 @@ struct SupervisorProcessTests {
         command.signal(SIGKILL)
         #expect(try await command.end() == -SIGKILL)
         try await expectEventually { workers.allSatisfy { kill($0, 0) != 0 } }
+    }
+
+    @Test(arguments: [(SIGTERM, 0), (SIGQUIT, 131)] as [(Int32, Int32)])
+    func `a log that nobody reads holds up no end`(signal: Int32, code: Int32) async throws {
+        let log = Pipe()
+        let arguments = ["serve", "hello", "--bind", "127.0.0.1:0", "--no-access-log", "--workers", "1"]
+        let command = try RunningCommand(arguments, log: log.fileHandleForWriting)
+        try await expectEventually { access(command.statusSocket, F_OK) == 0 }
+        try await expectEventually { try command.status().workers.first?.state == "active" }
+        // Opened anew, so that only this end does not block.
+        let end = open("/proc/self/fd/\(log.fileHandleForWriting.fileDescriptor)", O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+        defer { close(end) }
+        while write(end, [0x2E], 1) == 1 {}
+        command.signal(signal)
+        #expect(try await command.end() == code)
     }
 
     @Test func `SIGQUIT ends everything at once`() async throws {

@@ -9,7 +9,8 @@ final class RunningCommand: Sendable {
     let folder: URL
     private let process: Process
 
-    init(_ arguments: [String], environment: [String: String] = [:]) throws {
+    /// - Parameter log: Where it writes, in place of ``output``.
+    init(_ arguments: [String], environment: [String: String] = [:], log: FileHandle? = nil) throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "apus-\(UUID().uuidString)")
         try FileManager.default.createDirectory(
             at: folder,
@@ -24,7 +25,7 @@ final class RunningCommand: Sendable {
         var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("APUS_") }
         variables["XDG_RUNTIME_DIR"] = folder.path
         process.environment = variables.merging(environment) { _, new in new }
-        let file = try FileHandle(forWritingTo: output)
+        let file = try log ?? FileHandle(forWritingTo: output)
         process.standardError = file
         process.standardOutput = file
         try process.run()

@@ -14,7 +14,6 @@ extension ControlMessage {
         case .release(let slot): "release \(slot)"
         case .reader(let isReader): "reader \(isReader ? 1 : 0)"
         case .drain(let isReloading): "drain \(isReloading ? 1 : 0)"
-        case .terminate: "terminate"
         case .ping(let number): "ping \(number)"
         case .ready: "ready"
         case .released(let slot): "released \(slot)"
@@ -41,7 +40,6 @@ extension ControlMessage {
         case "release": words.number(below: mostSlots).map { .release(slot: $0) }
         case "reader": words.number(below: 2).map { .reader($0 == 1) }
         case "drain": words.number(below: 2).map { .drain(isReloading: $0 == 1) }
-        case "terminate": .terminate
         case "ping": words.number().map { .ping($0) }
         case "ready": .ready
         case "released": words.number(below: mostSlots).map { .released(slot: $0) }

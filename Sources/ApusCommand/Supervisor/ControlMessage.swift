@@ -22,8 +22,6 @@ enum ControlMessage: Hashable {
     case reader(Bool)
     /// It is to leave, politely; its clients are told to come again where a successor is there.
     case drain(isReloading: Bool)
-    /// It is to leave at once.
-    case terminate
     /// It is to say how it is.
     case ping(Int)
 

@@ -137,9 +137,6 @@ final class WorkerProcess: @unchecked Sendable {
         case .release(let slot): server.release(slot) { self.answer(.released(slot: slot)) }
         case .reader(let isReader): server.setReader(isReader)
         case .drain(let isReloading): server.shutdown(reloading: isReloading)
-        case .terminate:
-            server.shutdown()
-            server.shutdown()
         case .ping(let number): server.report { self.answer(.pong(number, $0)) }
         default:
             for descriptor in descriptors { Glibc.close(descriptor) }

@@ -22,7 +22,7 @@ struct ControlMessageTests {
         (.hello(greeting), "hello 6 8 2 17 0001abff"), (.sockets(slot: 6, encoded: [1, 2]), "sockets 6 0102"),
         (.start, "start"), (.newcomers([4, 1]), "newcomers 4 1"), (.newcomers([]), "newcomers"),
         (.adopt(slot: 3, encoded: []), "adopt 3 "), (.release(slot: 0), "release 0"), (.reader(true), "reader 1"),
-        (.drain(isReloading: false), "drain 0"), (.drain(isReloading: true), "drain 1"), (.terminate, "terminate"),
+        (.drain(isReloading: false), "drain 0"), (.drain(isReloading: true), "drain 1"),
         (.ping(7), "ping 7"), (.ready, "ready"), (.released(slot: 127), "released 127"), (.leaving, "leaving"),
         (.pong(7, report), "pong 7 12 1 2 3 4 1"), (.descriptors, "descriptors"),
     ]

@@ -107,44 +107,63 @@ package final class ServerSockets: Sendable {
     ///
     /// - Throws: ``StateError``, or `SystemError` where a descriptor is no socket of ours.
     package convenience init(encoded: [UInt8], descriptors: [Int32]) throws {
+        let plan = try HandedOverSockets(encoded)
+        guard plan.descriptorCount == descriptors.count else { throw StateError() }
+        var rest = descriptors[...]
+        var groups: [SocketGroup] = []
+        for group in plan.groups {
+            var group = group
+            for descriptor in rest.prefix(plan.descriptorCount(of: group)) {
+                // The file of a unix socket may be gone.
+                let whole = group.isOwn ? try? BoundSocket(inherited: descriptor, ownsFile: true) : nil
+                group.sockets.append(try whole ?? BoundSocket(inherited: descriptor))
+            }
+            rest = rest.dropFirst(group.sockets.count)
+            groups.append(group)
+        }
+        self.init(groups, slotCount: plan.slotCount, protocols: plan.protocols)
+    }
+
+    /// How many descriptors go with what ``encoded`` gave, perhaps in another version; nil where it is not understood.
+    package static func descriptorCount(of encoded: [UInt8]) -> Int? {
+        try? HandedOverSockets(encoded).descriptorCount
+    }
+}
+
+/// What an earlier image says of its sockets, without these.
+private struct HandedOverSockets {
+    let slotCount: Int
+    private(set) var protocols: [Configuration.HTTPProtocol] = []
+    private(set) var groups: [SocketGroup] = []
+
+    init(_ encoded: [UInt8]) throws(StateError) {
         var reader = StateReader(encoded)
-        let slotCount = try reader.number()
-        guard slotCount > 0 else { throw StateError() }
-        var protocols: [Configuration.HTTPProtocol] = []
+        slotCount = try reader.number()
+        guard (1...Self.mostSlots).contains(slotCount) else { throw StateError() }
         for _ in 0..<(try reader.count()) {
             guard let version = Configuration.HTTPProtocol(rawValue: try reader.text()) else { throw StateError() }
             protocols.append(version)
         }
-        var rest = descriptors[...]
-        var groups: [SocketGroup] = []
         for _ in 0..<(try reader.count()) {
-            groups.append(try Self.group(&reader, slotCount, &rest))
+            groups.append(
+                SocketGroup(
+                    place: try reader.number(),
+                    isSecure: try reader.flag(),
+                    isShared: try reader.flag(),
+                    isOwn: try reader.flag(),
+                    sockets: []
+                )
+            )
         }
         try reader.finish()
-        guard rest.isEmpty else { throw StateError() }
-        self.init(groups, slotCount: slotCount, protocols: protocols)
     }
 
-    private static func group(
-        _ reader: inout StateReader,
-        _ slotCount: Int,
-        _ descriptors: inout ArraySlice<Int32>
-    ) throws -> SocketGroup {
-        var group = SocketGroup(
-            place: try reader.number(),
-            isSecure: try reader.flag(),
-            isShared: try reader.flag(),
-            isOwn: try reader.flag(),
-            sockets: []
-        )
-        let count = group.isShared ? 1 : slotCount
-        guard descriptors.count >= count else { throw StateError() }
-        for descriptor in descriptors.prefix(count) {
-            // The file of a unix socket may be gone.
-            let whole = group.isOwn ? try? BoundSocket(inherited: descriptor, ownsFile: true) : nil
-            group.sockets.append(try whole ?? BoundSocket(inherited: descriptor))
-        }
-        descriptors = descriptors.dropFirst(count)
-        return group
+    /// More than anybody has, so that their product with the groups never overflows.
+    private static let mostSlots = 1 << 16
+
+    var descriptorCount: Int { groups.reduce(0) { $0 + descriptorCount(of: $1) } }
+
+    func descriptorCount(of group: SocketGroup) -> Int {
+        group.isShared ? 1 : slotCount
     }
 }

@@ -98,6 +98,7 @@ extension ExecState {
     /// Whether all that it consists of is understood.
     var isUsable: Bool {
         SupervisionState(encoded: supervision) != nil && ServerSecrets(encoded: secrets) != nil
+            && ServerSockets.descriptorCount(of: sockets) == socketDescriptors.count
     }
 
     /// Takes what a line says; false where it is not understood.

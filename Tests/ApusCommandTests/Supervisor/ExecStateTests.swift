@@ -1,3 +1,4 @@
+import Apus
 import Testing
 
 @testable import ApusCommand
@@ -45,6 +46,27 @@ struct ExecStateTests {
             "tunnel 5", "worker 1 2", "worker 1 2 3 4", "worker 1 x 3", "pidfile 5", "signals 1", "pid 2147483648",
         ] {
             #expect(ExecState(encoded: Array((text(Self.state) + "\n" + line).utf8)) == nil, "\(line)")
+        }
+    }
+
+    @Test func `a state is usable where all that it consists of is understood`() throws {
+        var configuration = Configuration()
+        configuration.binds = [.address(host: "127.0.0.1", port: 0)]
+        let sockets = try ServerSockets.open(configuration, slotCount: 2)
+        defer { sockets.close() }
+        var usable = Self.state
+        usable.supervision = SupervisionBench.serving(workers: 1).supervision.state.encoded
+        usable.secrets = ServerSecrets.random().encoded
+        usable.sockets = sockets.encoded
+        usable.socketDescriptors = sockets.descriptors
+        #expect(usable.isUsable)
+        for change: (inout ExecState) -> Void in [
+            { $0.supervision += "x" }, { $0.secrets.removeLast() }, { $0.sockets.append(0) },
+            { $0.sockets.removeLast() }, { $0.socketDescriptors.removeLast() }, { $0.socketDescriptors.append(9) },
+        ] {
+            var other = usable
+            change(&other)
+            #expect(!other.isUsable)
         }
     }
 

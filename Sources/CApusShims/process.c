@@ -8,8 +8,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,89 +188,6 @@ int apus_start_thread(void (*body)(void *), void *context) {
     pthread_sigmask(SIG_SETMASK, &previous, NULL);
     if (code != 0) {
         free(start);
-        return -code;
-    }
-    pthread_detach(thread);
-    return 0;
-}
-
-// Signals
-
-int apus_pipe(int *ends) {
-    return pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno;
-}
-
-static atomic_int signal_pipe = -1;
-// Whether the byte of a signal is in the pipe: it never holds more than one of each, and so is never full.
-static atomic_bool signal_waits[NSIG];
-
-// An atomic and write(2), which are safe in a handler; errno is whoever's was interrupted.
-static void write_signal(int signal) {
-    int code = errno;
-    int pipe = atomic_load(&signal_pipe);
-    if (pipe >= 0 && !atomic_exchange(&signal_waits[signal], true)) {
-        unsigned char byte = (unsigned char)signal;
-        if (write(pipe, &byte, 1) != 1) {
-            atomic_store(&signal_waits[signal], false);
-        }
-    }
-    errno = code;
-}
-
-int apus_signals_install(const int *signals, size_t count, int pipe) {
-    int none = -1;
-    if (!atomic_compare_exchange_strong(&signal_pipe, &none, pipe)) {
-        return -EBUSY;
-    }
-    for (size_t index = 0; index < count; index++) {
-        if (signals[index] <= 0 || signals[index] >= NSIG) {
-            apus_signals_restore(signals, index);
-            return -EINVAL;
-        }
-        atomic_store(&signal_waits[signals[index]], false);
-        struct sigaction action = {.sa_handler = write_signal, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
-        sigemptyset(&action.sa_mask);
-        if (sigaction(signals[index], &action, NULL) != 0) {
-            int code = errno;
-            apus_signals_restore(signals, index);
-            return -code;
-        }
-    }
-    return 0;
-}
-
-void apus_signal_taken(int signal) {
-    if (signal > 0 && signal < NSIG) {
-        atomic_store(&signal_waits[signal], false);
-    }
-}
-
-void apus_signals_restore(const int *signals, size_t count) {
-    for (size_t index = 0; index < count; index++) {
-        signal(signals[index], SIG_DFL);
-    }
-    atomic_store(&signal_pipe, -1);
-}
-
-static void *wait_for_signals(void *nothing) {
-    sigset_t none;
-    sigemptyset(&none);
-    pthread_sigmask(SIG_SETMASK, &none, NULL);
-    while (1) {
-        pause();
-    }
-    return nothing;
-}
-
-int apus_signals_unblock(void) {
-    static atomic_bool is_started = false;
-    if (atomic_exchange(&is_started, true)) {
-        return 0;
-    }
-    pthread_t thread;
-    int code = pthread_create(&thread, NULL, wait_for_signals, NULL);
-    if (code != 0) {
-        atomic_store(&is_started, false);
         return -code;
     }
     pthread_detach(thread);

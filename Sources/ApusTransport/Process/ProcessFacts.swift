@@ -42,11 +42,6 @@ package enum ProcessFacts {
         guard code == 0 else { throw SystemError("sched_setaffinity", code: -code) }
     }
 
-    /// Whether a process of that number exists, be it ours or not, or dead and not yet reaped.
-    package static func isAlive(_ pid: pid_t) -> Bool {
-        pid > 0 && (kill(pid, 0) == 0 || errno == EPERM)
-    }
-
     private static func threads(of pid: pid_t) -> [pid_t]? {
         guard let folder = opendir("/proc/\(pid)/task") else { return nil }
         defer { closedir(folder) }

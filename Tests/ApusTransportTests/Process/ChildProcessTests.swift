@@ -57,17 +57,16 @@ struct ChildProcessTests {
         let (pid, control) = try Shell.start("read word <&3")
         defer { close(control) }
         #expect(ChildProcess.exited(pid) == nil)
-        #expect(ProcessFacts.isAlive(pid))
+        #expect(isAlive(pid))
         #expect(ChildProcess.kill(pid, SIGKILL))
         #expect(Shell.wait(for: pid) == .signal(SIGKILL))
         #expect(ChildProcess.exited(pid) == .code(-1))
-        #expect(!ProcessFacts.isAlive(pid))
+        #expect(!isAlive(pid))
         #expect(!ChildProcess.kill(pid, SIGKILL))
     }
 
     @Test(arguments: [pid_t(0), -1]) func `a signal is never sent to several processes`(pid: pid_t) {
         #expect(!ChildProcess.kill(pid, 0))
-        #expect(!ProcessFacts.isAlive(pid))
     }
 
     @Test func `a descriptor that is no program starts nothing`() {

@@ -7,6 +7,11 @@ import Testing
 /// Whether the tests may become other users.
 let isRoot = geteuid() == 0
 
+/// Whether a process of that number exists, be it ours or not, or dead and not yet reaped.
+func isAlive(_ pid: pid_t) -> Bool {
+    kill(pid, 0) == 0 || errno == EPERM
+}
+
 /// A folder of its own, which is gone with this object.
 final class TemporaryFolder {
     let path: String

@@ -124,8 +124,4 @@ struct ProcessTests {
         let all = try #require(Int(Shell.run("nproc >&3").text.dropLast()))
         #expect((1...all).contains(ProcessFacts.cores()))
     }
-
-    @Test func `a process of another is alive as well`() {
-        #expect(ProcessFacts.isAlive(1) && ProcessFacts.isAlive(getpid()))
-    }
 }

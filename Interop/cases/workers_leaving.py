@@ -56,6 +56,9 @@ def drains(world, number):
             running.sendall(b"GET /poll?seconds=1 HTTP/1.1\r\nhost: localhost\r\n\r\n")
             time.sleep(0.3)
             server.signal(number)
+            time.sleep(0.3)
+            with socket.socket() as late:
+                expect(late.connect_ex(("127.0.0.1", server.port("http"))), "a late connection is accepted")
             answer = running.recv(1000)
             expect(answer.startswith(b"HTTP/1.1 200"), f"the request that ran was answered with {answer[:60]}")
             expect(b"connection: close" in answer.lower(), "the answer does not say that it is the last")

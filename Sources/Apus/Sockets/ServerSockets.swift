@@ -73,7 +73,7 @@ package final class ServerSockets: Sendable {
     }
 
     /// Closes those to which clients connect, so that nobody new waits for a server that goes.
-    func closeStreams() {
+    package func closeStreams() {
         for socket in all where socket.kind != .udp { socket.close() }
     }
 

@@ -97,14 +97,15 @@ final class SlotIntake {
     ///
     /// - Parameters:
     ///   - sharedOnly: Whether that goes only for sockets from which other workers accept, too.
+    ///   - isClosing: Whether this process needs the sockets no longer.
     ///   - room: How many connections may be accepted.
-    func acceptTheLast(ofShared sharedOnly: Bool, _ room: () -> Int) {
+    func acceptTheLast(ofShared sharedOnly: Bool, isClosing: Bool, _ room: () -> Int) {
         for acceptor in acceptors where acceptor.isShared || !sharedOnly {
             // The kernel may have woken this worker alone for what waits, and wakes nobody else for it: so the last look
             // comes when it cannot be woken any more.
             acceptor.listener.pause()
             acceptor.listener.accept(atMost: room())
-            acceptor.listener.stop()
+            if isClosing { acceptor.listener.close() } else { acceptor.listener.stop() }
         }
         acceptors.removeAll { $0.isShared || !sharedOnly }
     }

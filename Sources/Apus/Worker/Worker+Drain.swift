@@ -24,8 +24,11 @@ extension Worker {
         // A standalone worker's sockets are about to be closed, whoever else there is.
         self.othersStay = othersStay && !isStandalone
         drained = whenDone
+        // Where the whole server goes, nobody may be left waiting in a queue that is never looked at again: the last process
+        // to close a socket has the kernel refuse who comes. The loops of a standalone server close theirs together.
+        let isClosing = !isStandalone && !othersStay
         for intake in intakes {
-            intake.acceptTheLast(ofShared: self.othersStay) { roomForConnections }
+            intake.acceptTheLast(ofShared: self.othersStay, isClosing: isClosing) { roomForConnections }
         }
         whenClosed()
         for driver in connections.values {

@@ -26,7 +26,10 @@ extension SupervisorProcess {
         case .reloaded: notifyReady()
         case .checkExecutable(let state): check(with: state)
         case .replaceImage(let state): replaceImage(with: state)
-        case .stopping: manager?.notify("STOPPING=1")
+        case .stopping:
+            manager?.notify("STOPPING=1")
+            // The workers close theirs when they drain: who connects from then on is refused, not left waiting.
+            resources.sockets.closeStreams()
         case .exit(let code): end(code: code)
         }
     }

@@ -64,7 +64,9 @@ extension Supervision {
     // MARK: - What a worker says
 
     mutating func workerReady(_ id: Int, _ now: Instant) {
-        guard var worker = workers[id], worker.state == .starting else { return }
+        guard var worker = workers[id] else { return }
+        if worker.state == .draining, !worker.wasReady { return readyToLeave(worker, now) }
+        guard worker.state == .starting else { return }
         worker.state = .active
         worker.wasReady = true
         worker.watch = HangWatch(timeout: settings.workerTimeout, now: now)
@@ -77,6 +79,13 @@ extension Supervision {
         workers[id] = worker
         wasEverReady = true
         log(.info, "\(worker.name) is ready", worker: id)
+    }
+
+    /// One that was to leave before it was ready has an application to shut down now.
+    private mutating func readyToLeave(_ worker: WorkerRecord, _ now: Instant) {
+        let deadline = now + settings.leavingTime + Self.drainMargin
+        workers[worker.id]?.wasReady = true
+        workers[worker.id]?.drainDeadline = deadline
     }
 
     /// One that serves goes on until its successor is ready; one that does not serve yet may go at once.
@@ -196,8 +205,8 @@ extension Supervision {
         case .draining:
             log(isOrderly ? .info : .warning, "\(worker.name) has left: it \(how)", worker: id)
         case .killed where worker.isOverdue:
-            // Something of it was lost: requests, or its application's shutdown.
-            if ending?.code == ExitStatus.stopped { ending?.code = ExitStatus.failed }
+            // Something of it was lost: requests, or its application's shutdown; but nothing of a start.
+            if worker.wasReady, ending?.code == ExitStatus.stopped { ending?.code = ExitStatus.failed }
             log(.info, "\(worker.name) is gone: it \(how)", worker: id)
         case .starting, .standby, .active, .killed:
             died(worker, how, now)

@@ -99,6 +99,30 @@ struct SupervisionStopTests {
         #expect(ends.first == .stopping && ends.last == .exit(code: 0) && !ends.contains { $0.isSpawn || $0.isSteer })
     }
 
+    @Test func `a start that does not end in time loses nothing, and changes no code`() {
+        var bench = SupervisionBench(workers: 1)
+        bench.feed(.start)
+        bench.feed(.stop(signal: 15))
+        bench.forget()
+        bench.advance(seconds: 9.9)
+        #expect(bench.take() == [])
+        bench.advance(seconds: 0.2)
+        #expect(bench.take() == [.kill(id: 1), .exit(code: 0)])
+    }
+
+    @Test func `one that is ready when it is to leave already has its time to leave`() {
+        var bench = SupervisionBench(workers: 1)
+        bench.feed(.start)
+        bench.feed(.stop(signal: 15))
+        bench.advance(seconds: 5)
+        bench.ready(1)
+        bench.forget()
+        bench.advance(seconds: 39.9)
+        #expect(bench.take { !$0.isReader } == [])
+        bench.advance(seconds: 0.2)
+        #expect(bench.take() == [.kill(id: 1), .exit(code: 1)])
+    }
+
     @Test func `a stop while a successor waits ends at once`() {
         var bench = SupervisionBench(workers: 1)
         bench.feed(.start)

@@ -76,7 +76,7 @@ final class SingleProcess: @unchecked Sendable {
             // Where it fails, so does the server, which ends the process.
             guard let listeners = try? await server.listeners() else { return }
             loop.submit {
-                for line in Banner.lines(listeners) { StandardError.writeLine(line) }
+                Banner.write(listeners)
                 self.manager?.notify("READY=1")
             }
         }

@@ -9,14 +9,11 @@ struct StandardErrorLog: LogHandler {
     var metadataProvider: Logger.MetadataProvider?
     private let label: String
     private let clock: LogClock
-    private let waits: Bool
 
-    /// - Parameter waits: Whether a line waits for whoever reads the log, however long that takes, or may be dropped.
-    init(label: String, level: Logger.Level, waits: Bool = true) {
+    init(label: String, level: Logger.Level) {
         self.label = label
         logLevel = level
         clock = LogClock()
-        self.waits = waits
     }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -25,8 +22,7 @@ struct StandardErrorLog: LogHandler {
     }
 
     func log(event: LogEvent) {
-        let line = line(for: event, at: clock.text())
-        if waits { StandardError.writeLine(line) } else { StandardError.offerLine(line) }
+        StandardError.writeLine(line(for: event, at: clock.text()))
     }
 
     /// What is written for an event; built by appending, since each request has one.

@@ -54,7 +54,8 @@ extension SupervisorProcess {
 
     /// Says what listens where, and who serves.
     private func announce() {
-        for line in Banner.lines(resources.sockets.listeners) + [describeWorkers()] { StandardError.offerLine(line) }
+        Banner.write(resources.sockets.listeners)
+        StandardError.writeLine(describeWorkers())
         showTitle()
         notifyReady()
     }
@@ -81,7 +82,8 @@ extension SupervisorProcess {
 
 /// What a server says once it listens.
 enum Banner {
-    static func lines(_ listeners: [Listener]) -> [String] {
-        ["Apus \(Version.text)"] + listeners.map { "listening on \($0)" }
+    static func write(_ listeners: [Listener]) {
+        StandardError.writeLine("Apus \(Version.text)")
+        for listener in listeners { StandardError.writeLine("listening on \(listener)") }
     }
 }

@@ -41,8 +41,7 @@ final class SupervisorProcess: @unchecked Sendable {
         self.resources = resources
         self.supervision = supervision
         self.isSuccessor = isSuccessor
-        // It never waits for a reader of its log: signals and workers would wait with it.
-        logger = settings.logger("supervisor", waits: false)
+        logger = settings.logger("supervisor")
         loop = try EventLoop(name: "apus-supervisor")
         manager = ServiceManager(environment)
         deadline = LoopTimer(loop: loop)
@@ -187,9 +186,7 @@ extension SupervisorProcess: TimerHandler {
 
 extension ServerSettings {
     /// A log whose lines say which process they come from.
-    func logger(_ process: String? = nil, waits: Bool = true) -> Logger {
-        Logger(label: process.map { "apus[\($0)]" } ?? "apus") {
-            StandardErrorLog(label: $0, level: logLevel, waits: waits)
-        }
+    func logger(_ process: String? = nil) -> Logger {
+        Logger(label: process.map { "apus[\($0)]" } ?? "apus") { StandardErrorLog(label: $0, level: logLevel) }
     }
 }

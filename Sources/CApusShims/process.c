@@ -148,10 +148,22 @@ static void ignore_again(const sigset_t *changed) {
     }
 }
 
+// A loop's thread has SIGPIPE blocked, and so one is pending there after a line of the log that nobody could read; it
+// would become the new image's.
+static void forget_broken_pipes(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    struct timespec none = {0};
+    while (sigtimedwait(&set, NULL, &none) > 0) {
+    }
+}
+
 int apus_replace_image(const char *path, char *const *arguments, char *const *environment) {
     sigset_t previous, changed;
     block_all_but_faults(&previous);
     unignore_all(&changed);
+    forget_broken_pipes();
     execve(path, arguments, environment);
     int code = errno;
     ignore_again(&changed);

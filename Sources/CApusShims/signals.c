@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int apus_pipe(int *ends) {
@@ -31,8 +34,9 @@ static void write_signal(int signal) {
 }
 
 int apus_signals_install(const int *signals, size_t count, int pipe) {
-    int none = -1;
-    if (!atomic_compare_exchange_strong(&signal_pipe, &none, pipe)) {
+    int other = -1;
+    // The same one where it was taken over from the image before.
+    if (!atomic_compare_exchange_strong(&signal_pipe, &other, pipe) && other != pipe) {
         return -EBUSY;
     }
     for (size_t index = 0; index < count; index++) {
@@ -50,6 +54,30 @@ int apus_signals_install(const int *signals, size_t count, int pipe) {
         }
     }
     return 0;
+}
+
+// Before the runtime starts: it lets the main thread take every signal (sigsuspend), and what has been pending since the
+// image before was replaced would have its default effect, which is the end of the process.
+__attribute__((constructor)) static void take_over_signals(void) {
+    const char *rest = getenv(APUS_SIGNALS_VARIABLE);
+    if (rest == NULL) {
+        return;
+    }
+    int numbers[2 + NSIG];
+    size_t count = 0;
+    for (char *end; count < sizeof numbers / sizeof *numbers; rest = end) {
+        long number = strtol(rest, &end, 10);
+        if (end == rest || number < 0 || number > INT_MAX) {
+            break;
+        }
+        numbers[count++] = (int)number;
+    }
+    struct stat status;
+    // Another process's, where this one has only inherited the variable.
+    if (count > 2 && numbers[0] == getpid() && fstat(numbers[1], &status) == 0 && S_ISFIFO(status.st_mode)) {
+        apus_signals_install(numbers + 2, count - 2, numbers[1]);
+    }
+    unsetenv(APUS_SIGNALS_VARIABLE);
 }
 
 void apus_signal_taken(int signal) {

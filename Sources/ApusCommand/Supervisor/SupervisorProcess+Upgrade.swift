@@ -98,6 +98,7 @@ extension SupervisorProcess {
         defer { Glibc.close(memory) }
         var environment = environment
         environment[ExecState.variable] = String(memory)
+        environment[SignalQueue.variable] = resources.signals.handover
         return
             ChildProcess.replaceImage(
                 executable: candidate.path,

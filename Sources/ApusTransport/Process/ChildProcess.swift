@@ -46,7 +46,8 @@ package enum ChildProcess {
 
     /// Puts another program in the place of this one, which keeps its number, children and the `descriptors`.
     ///
-    /// Signals that arrive meanwhile stay pending, and blocked, until the new program installs its ``SignalQueue``.
+    /// Signals that arrive meanwhile stay pending, and blocked, until the new program takes them: with the
+    /// ``SignalQueue/handover`` in its environment at once.
     ///
     /// - Returns: Only where that has failed: why; everything is as it was.
     package static func replaceImage(

@@ -18,6 +18,14 @@ package final class SignalQueue {
     private var registration: (loop: EventLoop, value: Registration)?
     private var isClosed = false
 
+    /// The variable of the new image's environment that ``handover`` is for.
+    package static let variable = APUS_SIGNALS_VARIABLE
+
+    /// What a new image needs to know to catch the signals from its very first moment on.
+    package var handover: String {
+        ([getpid(), input] + signals).map { String($0) }.joined(separator: " ")
+    }
+
     /// Catches signals from now on; they wait until the queue is registered.
     package static func install(_ signals: [Int32]) throws(SystemError) -> SignalQueue {
         let (output, input) = try Pipe.make()

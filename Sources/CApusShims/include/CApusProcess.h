@@ -20,7 +20,7 @@ pid_t apus_spawn(
 int apus_reap(pid_t process, int *status);
 
 /// execve with every signal blocked but those of faults: what arrives meanwhile stays pending for the new image. What is
-/// ignored gets its default effect. Returns only where it fails, with all as it was: -errno.
+/// ignored gets its default effect; a SIGPIPE that is pending already is forgotten. Returns only where it fails, with all as it was: -errno.
 int apus_replace_image(const char *path, char *const *arguments, char *const *environment);
 
 /// Starts a detached thread that takes no signals; 0 or -errno.
@@ -32,6 +32,9 @@ int apus_pipe(int *ends);
 /// From now on each of these signals is written to `pipe` (non-blocking) as one byte, its number, unless the same is in
 /// there already. 0 or -errno.
 int apus_signals_install(const int *signals, size_t count, int pipe);
+/// The variable by which an image that is replaced tells the next one of its signals: the process's number, the pipe's
+/// writing end, and the signals. They are installed before the runtime starts.
+#define APUS_SIGNALS_VARIABLE "APUS_SIGNALS"
 /// Called before the byte of a signal is acted on: the next one is written again.
 void apus_signal_taken(int signal);
 /// The signals have their default effect again, and the pipe is forgotten.

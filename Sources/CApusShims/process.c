@@ -4,16 +4,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -222,6 +228,41 @@ int apus_memory_seal(int fd) {
 int apus_memory_is_sealed(int fd) {
     int seals = fcntl(fd, F_GET_SEALS);
     return seals >= 0 && (seals & ALL_SEALS) == ALL_SEALS;
+}
+
+// The log
+
+ssize_t apus_write_now(int fd, const void *bytes, size_t count) {
+    // Whether nobody has to read what is written there: a file, a device, a terminal.
+    static atomic_bool needs_no_reader = false;
+    if (atomic_load_explicit(&needs_no_reader, memory_order_relaxed)) {
+        ssize_t written = write(fd, bytes, count);
+        return written >= 0 ? written : -errno;
+    }
+    struct iovec vector = {.iov_base = (void *)bytes, .iov_len = count};
+    ssize_t written = pwritev2(fd, &vector, 1, -1, RWF_NOWAIT);
+    if (written >= 0) {
+        return written;
+    }
+    int code = errno;
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        return -errno;
+    }
+    if (!S_ISFIFO(status.st_mode) && !S_ISSOCK(status.st_mode)) {
+        atomic_store_explicit(&needs_no_reader, true, memory_order_relaxed);
+        return apus_write_now(fd, bytes, count);
+    }
+    if (code != EOPNOTSUPP && code != ENOSYS) {
+        return -code;
+    }
+    // An older system: what poll finds room for goes at once, unless another process is faster.
+    struct pollfd entry = {.fd = fd, .events = POLLOUT};
+    if (poll(&entry, 1, 0) <= 0) {
+        return -EAGAIN;
+    }
+    written = write(fd, bytes, count < PIPE_BUF ? count : PIPE_BUF);
+    return written >= 0 ? written : -errno;
 }
 
 // Accounts

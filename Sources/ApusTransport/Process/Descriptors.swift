@@ -48,6 +48,12 @@ package enum Descriptors {
         return copy
     }
 
+    /// Writes what goes at once: a count, or -errno; EAGAIN where somebody has to read before there is room, be the
+    /// descriptor blocking or not.
+    package static func writeNow(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
+        apus_write_now(descriptor, bytes.baseAddress, bytes.count)
+    }
+
     /// A path that means what a descriptor names, in this process and where it is started.
     package static func path(of descriptor: Int32) -> String {
         "/proc/self/fd/\(descriptor)"

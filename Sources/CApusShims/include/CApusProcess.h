@@ -49,6 +49,9 @@ int apus_memory_seal(int fd);
 /// Whether nobody can change it any more.
 int apus_memory_is_sealed(int fd);
 
+/// Writes what goes at once; where somebody has to read first (a pipe, a socket) -EAGAIN, whatever the descriptor's mode.
+ssize_t apus_write_now(int fd, const void *bytes, size_t count);
+
 /// Real, effective and saved user and group become these, for all threads; 0 or -errno.
 int apus_set_group(gid_t group);
 int apus_set_user(uid_t user);

@@ -130,6 +130,11 @@ int apus_reap(pid_t process, int *status) {
     }
 }
 
+pid_t apus_next_ended(void) {
+    siginfo_t info = {0};
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? info.si_pid : -errno;
+}
+
 // Only what is ignored: handlers go with the image, and until then somebody may still need them. The ones that were
 // reset are noted in `changed`.
 static void unignore_all(sigset_t *changed) {

@@ -10,6 +10,8 @@ extension SupervisorProcess {
     /// A new executable, by a descriptor: what is checked is what is run, whatever becomes of the path meanwhile.
     struct Candidate {
         let descriptor: Int32
+        /// The process that checks it, while one does.
+        var check: pid_t?
 
         var path: String { Descriptors.path(of: descriptor) }
     }
@@ -25,7 +27,7 @@ extension SupervisorProcess {
             // The descriptor at which the program finds what it is passed.
             environment[ExecState.variable] = "3"
             do {
-                try ChildProcess.run(
+                self.candidate?.check = try ChildProcess.run(
                     executable: candidate.path,
                     arguments: Self.checking(CommandLine.arguments),
                     environment: environment,
@@ -45,10 +47,22 @@ extension SupervisorProcess {
     }
 
     private func checked(_ ending: ChildProcess.Ending) {
-        guard ending.reason != .code(0) else { return feed(.executableChecked(isUsable: true, text: "")) }
+        candidate?.check = nil
+        // It may have hidden others, of processes that are not ours to know.
+        reap()
+        guard let text = Self.objection(to: ending) else {
+            return feed(.executableChecked(isUsable: true, text: ""))
+        }
         forgetCandidate()
-        let text = ending.isTimedOut ? "its check takes too long" : Self.complaint(in: ending.standardError)
         feed(.executableChecked(isUsable: false, text: text))
+    }
+
+    /// Why an executable whose check has ended so is not used; nil where it is.
+    static func objection(to ending: ChildProcess.Ending) -> String? {
+        if ending.isTimedOut { return "its check takes too long" }
+        guard ending.reason == .code(0) else { return complaint(in: ending.standardError) }
+        let lines = ending.standardError.split(separator: "\n")
+        return lines.contains { $0 == SettingsCheck.understanding } ? nil : "it cannot go on for a supervisor"
     }
 
     /// The line that says what is wrong.

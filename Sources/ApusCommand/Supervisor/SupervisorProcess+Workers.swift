@@ -90,6 +90,9 @@ extension SupervisorProcess {
             feed(.workerExited(id: worker.id, exit))
             status?.heard(from: worker.id)
         }
+        ChildProcess.reapOrphans { pid in
+            pid == candidate?.check || workers.values.contains { $0.pid == pid }
+        }
     }
 
     // MARK: - What is said

@@ -141,6 +141,7 @@ final class SupervisorProcess: @unchecked Sendable {
         deadline.set(nil)
         watchdog = nil
         status?.answer()
+        if let check = candidate?.check { ChildProcess.kill(check, SIGKILL) }
         resources.close()
         loop.stop()
         ended?.resume(returning: code)

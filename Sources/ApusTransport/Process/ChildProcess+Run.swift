@@ -25,6 +25,8 @@ extension ChildProcess {
     ///   - path: The program's file; `PATH` is not searched.
     ///   - passed: What it finds as descriptor 3, if anything; must stay open until `then` is called.
     ///   - then: Is called on that thread, once, where the program could be started.
+    /// - Returns: The process, which that thread reaps.
+    @discardableResult
     package static func run(
         executable path: String,
         arguments: [String],
@@ -32,7 +34,7 @@ extension ChildProcess {
         passing passed: Int32? = nil,
         timeout: TimeSpan,
         then: @escaping @Sendable (Ending) -> Void
-    ) throws(SystemError) {
+    ) throws(SystemError) -> pid_t {
         let (output, input) = try Pipe.make()
         let result = withStrings(arguments, environment) { arguments, environment in
             apus_spawn(-1, path, arguments, environment, passed ?? -1, input, 1)
@@ -54,6 +56,7 @@ extension ChildProcess {
             waitpid(result, &status, 0)
             throw error
         }
+        return result
     }
 
     /// Blocks until the program has ended or its time is up; closes `output`.

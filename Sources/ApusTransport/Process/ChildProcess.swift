@@ -37,6 +37,19 @@ package enum ChildProcess {
         return result > 0 ? ExitReason(status: status) : .code(-1)
     }
 
+    /// Takes away the processes that have ended and nobody waits for: in a container's first process (and nowhere else)
+    /// those whose own parents have ended before them.
+    ///
+    /// - Parameter isAwaited: Whether somebody waits for a child, who is left to that.
+    package static func reapOrphans(butNot isAwaited: (pid_t) -> Bool) {
+        guard getpid() == 1 else { return }
+        while true {
+            let pid = apus_next_ended()
+            // An awaited one hides those behind it until it is reaped.
+            guard pid > 0, !isAwaited(pid), exited(pid) != nil else { return }
+        }
+    }
+
     /// Sends a signal; false where there is no such process, or it is not ours to signal.
     @discardableResult
     package static func kill(_ pid: pid_t, _ signal: Int32) -> Bool {

@@ -19,6 +19,9 @@ pid_t apus_spawn(
 /// Whether a child has ended, without waiting: 1 with its status as waitpid has it, 0, or -errno.
 int apus_reap(pid_t process, int *status);
 
+/// A child that has ended and was not reaped yet; it stays so. 0 where there is none, or -errno.
+pid_t apus_next_ended(void);
+
 /// execve with every signal blocked but those of faults: what arrives meanwhile stays pending for the new image. What is
 /// ignored gets its default effect; a SIGPIPE that is pending already is forgotten. Returns only where it fails, with all as it was: -errno.
 int apus_replace_image(const char *path, char *const *arguments, char *const *environment);

@@ -2,7 +2,7 @@ import ApusGateway
 import Glibc
 
 /// The application's life in one process, as its environment wants it: INTEROP_LIFE names a file, in which a line is
-/// written for each startup and shutdown, and INTEROP_START names a file that says how a startup goes.
+/// written for each startup and shutdown, and INTEROP_START names a file that says how a startup goes, or a shutdown.
 struct Life {
     private let receive: Receive
     private let send: Send
@@ -23,19 +23,30 @@ struct Life {
         try await send(.startupComplete)
         guard case .shutdown = try await receive() else { return }
         note("shutdown")
+        if wish == UInt8(ascii: "e") { await Self.hang() }
         try await send(.shutdownComplete)
     }
 
     /// A file, so that what workers do can change while their supervisor runs.
     private func start() async throws {
-        guard let path = getenv("INTEROP_START"), let file = fopen(path, "r") else { return }
-        defer { fclose(file) }
-        switch fgetc(file) {
-        case Int32(UInt8(ascii: "r")): throw Refusal()
-        case Int32(UInt8(ascii: "a")): abort()
-        case Int32(UInt8(ascii: "s")): try await Task.sleep(for: .seconds(2))
+        switch wish {
+        case UInt8(ascii: "r"): throw Refusal()
+        case UInt8(ascii: "a"): abort()
+        case UInt8(ascii: "s"): try await Task.sleep(for: .seconds(2))
+        case UInt8(ascii: "h"): await Self.hang()
         default: break
         }
+    }
+
+    private var wish: UInt8? {
+        guard let path = getenv("INTEROP_START"), let file = fopen(path, "r") else { return nil }
+        defer { fclose(file) }
+        return UInt8(exactly: fgetc(file))
+    }
+
+    /// Whatever becomes of its task.
+    private static func hang() async {
+        await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
     }
 
     /// In one write, so that lines of several processes do not mix.

@@ -18,6 +18,8 @@ extension Exchange {
         case "never-reads": try await answer("unread\n")
         case "reads-after-disconnect": try await readAfterDisconnect()
         case "awaits-something-else": try await awaitSomethingElse()
+        case "ignores-its-end": try await ignoreEnd()
+        case "spins-on-receive": try await spinOnReceive()
         case "hops-to-the-main-actor": try await hopToMainActor()
         case "sends-from-several-tasks": try await sendFromSeveralTasks()
         default: try await answer("no such misbehaviour\n", status: 404)
@@ -94,6 +96,20 @@ extension Exchange {
             Endings.shared.note(parameter("id") ?? "-", "cancelled")
             throw CancellationError()
         }
+    }
+
+    /// Goes on for a minute, whatever becomes of its client and its task.
+    private func ignoreEnd() async throws {
+        try await startOnly()
+        for _ in 0..<600 {
+            await Task.detached { try? await Task.sleep(for: .milliseconds(100)) }.value
+        }
+    }
+
+    /// Asks again and again, though there is nothing any more.
+    private func spinOnReceive() async throws {
+        try await startOnly()
+        while true { _ = try? await receive() }
     }
 
     private func hopToMainActor() async throws {

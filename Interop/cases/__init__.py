@@ -29,4 +29,5 @@ from . import (  # noqa: F401
     workers_shared,
     workers_rebinding,
     workers_replaced,
+    workers_chaos,
 )

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import ApusCommand
+@testable import ApusTransport
 
 /// A worker has its supervisor's environment, less what is said to the supervisor alone.
 struct WorkerEnvironmentTests {
@@ -26,5 +27,21 @@ struct WorkerEnvironmentTests {
     ])
     func `a check has the same arguments, and says what it is`(arguments: [String], expected: [String]) {
         #expect(SupervisorProcess.checking(arguments) == expected)
+    }
+
+    @Test(
+        arguments: [
+            (0, "\(SettingsCheck.understanding)\nin order", nil), (0, "", "it cannot go on for a supervisor"),
+            (0, "not \(SettingsCheck.understanding)", "it cannot go on for a supervisor"),
+            (2, "\(SettingsCheck.understanding)\nError: --bind: no", "--bind: no"), (1, "", "its check says nothing"),
+        ] as [(Int32, String, String?)]
+    )
+    func `an executable is used that ends with 0, and has understood the state`(
+        code: Int32,
+        output: String,
+        objection: String?
+    ) {
+        let ending = ChildProcess.Ending(reason: .code(code), standardError: output, isTimedOut: false)
+        #expect(SupervisorProcess.objection(to: ending) == objection)
     }
 }

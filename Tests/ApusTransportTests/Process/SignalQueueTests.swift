@@ -125,4 +125,10 @@ struct SignalQueueTests {
             try await expect(SIGUSR2, from: received)
         }
     }
+
+    @Test func `a new image is told the process, the pipe and the signals`() throws {
+        let queue = try SignalQueue.install([SIGUSR1, SIGUSR2])
+        defer { queue.close() }
+        #expect(queue.handover == "\(getpid()) \(queue.input) \(SIGUSR1) \(SIGUSR2)")
+    }
 }

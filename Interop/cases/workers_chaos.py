@@ -11,18 +11,18 @@ import subprocess
 import time
 
 from lib.case import case
-from lib.load import Load
+from lib.load import SHARE, Load
 from lib.report import Skipped, expect, same
 from lib.supervised import Supervised, await_gone, children, supervised
 
 from .workers_replaced import replace, reload, upgradable
 
 KINDS = {
-    "h1": ("http1", 2, 1, "/process", 0.05),
-    "h2-tls": ("http2-tls", 1, 2, "/process", 0.08),
-    "h3": ("http3", 2, 2, "/process", 0.08),
-    "poll-h1": ("http1", 1, 1, "/poll?seconds=0.5", 0.02),
-    "ws": ("echo", 2, 1, "/ws/echo", 0.08),
+    "h1": ("http1", 2, 1, "/process", 0.05, SHARE),
+    "h2-tls": ("http2-tls", 1, 2, "/process", 0.08, SHARE),
+    "h3": ("http3", 2, 2, "/process", 0.08, SHARE),
+    "poll-h1": ("http1", 1, 1, "/poll?seconds=0.5", 0.02, SHARE),
+    "ws": ("echo", 2, 1, "/ws/echo", 0.08, SHARE),
 }
 
 

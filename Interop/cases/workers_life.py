@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from lib.case import case
 from lib.report import Failure, expect, same
-from lib.supervised import Supervised, await_gone, gone, supervised
+from lib.supervised import Supervised, await_gone, gone, stop, supervised
 
 WAITING = 40
 """Connections, of which some wait in the queue of one worker out of four: none with a chance of 1e-5."""
@@ -21,7 +21,7 @@ def accept_queue(world):
     """What waits for a worker that was stopped, and then dies, is served by its successor."""
     with supervised(world, "interop-app", 4) as server:
         stopped = server.active()[1]
-        os.kill(stopped, signal.SIGSTOP)
+        stop(stopped)
         connections = [asking(server.port("http")) for _ in range(WAITING)]
         time.sleep(0.5)
         waiting = [each for each in connections if not answered(each, 0)]

@@ -120,6 +120,20 @@ def await_gone(processes, seconds):
         time.sleep(0.01)
 
 
+def stop(process, seconds=5):
+    """Stops a process, and waits until none of its threads runs."""
+    os.kill(process, signal.SIGSTOP)
+    deadline = time.monotonic() + seconds
+    while any(state_of(process, thread) != "T" for thread in os.listdir(f"/proc/{process}/task")):
+        expect(time.monotonic() < deadline, f"after {seconds} s {process} has not stopped")
+        time.sleep(0.001)
+
+
+def state_of(process, thread):
+    with open(f"/proc/{process}/task/{thread}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
 @contextlib.contextmanager
 def supervised(world, app, count, *options, kind=Supervised, **how):
     """Like `world.fresh`, with workers: at its end all of them leave in order."""

@@ -177,7 +177,8 @@ import Testing
         dump(secret, to: &dumped)
         dump(context, to: &dumped)
         texts.append(dumped)
-        for text in texts { #expect(!text.contains("211"), "\(text)") }
+        // Two by chance, in the number of an address: all 64 where the secret shows.
+        for text in texts { #expect(text.split(separator: "211").count < 8, "\(text)") }
     }
 }
 

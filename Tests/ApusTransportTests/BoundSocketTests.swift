@@ -91,12 +91,12 @@ extension SocketTests {
                 #expect(try waiting.read(1).isEmpty)
             }
             socket.close()
-            #expect(throws: SystemError("connect", code: ECONNREFUSED)) { try Client(socket.address) }
+            #expect(isRefused(socket.address))
         }
 
         @Test func `a socket goes with the last one who has it`() throws {
             let address = try BoundSocket.tcp(loopback(.ipv4)).address
-            #expect(throws: SystemError("connect", code: ECONNREFUSED)) { try Client(address) }
+            #expect(isRefused(address))
         }
 
         // MARK: Inherited
@@ -209,7 +209,7 @@ extension SocketTests {
             made.close()
             #expect(throws: Never.self) { try Client(abstract) }
             heir.close()
-            #expect(throws: SystemError("connect", code: ECONNREFUSED)) { try Client(abstract) }
+            #expect(isRefused(abstract))
         }
 
         @Test func `what is no socket is refused`() throws {

@@ -77,7 +77,7 @@ extension SocketTests {
             loop.stop()
             loop.join()
             #expect(reference.value.object == nil)
-            #expect(throws: SystemError("connect", code: ECONNREFUSED)) { try Client(address) }
+            #expect(isRefused(address))
         }
 
         @Test func acceptedSocketsAreNonBlockingAndWithoutDelay() async throws {
@@ -108,7 +108,7 @@ extension SocketTests {
                     listener.value.close()
                 }
                 #expect(throws: SystemError("recv", code: ECONNRESET)) { try waiting.read(1) }
-                #expect(throws: SystemError("connect", code: ECONNREFUSED)) { try Client(address) }
+                #expect(isRefused(address))
             }
         }
 

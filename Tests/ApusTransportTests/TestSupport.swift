@@ -77,6 +77,20 @@ final class Promise<Value: Sendable>: Sendable {
     }
 }
 
+/// Whether nobody listens any more at an address whose socket was closed. A child that another test has just spawned holds
+/// it until its exec, which is waited for.
+func isRefused(_ address: BindAddress) -> Bool {
+    for _ in 0..<500 {
+        do {
+            _ = try Client(address)
+        } catch {
+            return error as? SystemError == SystemError("connect", code: ECONNREFUSED)
+        }
+        usleep(10_000)
+    }
+    return false
+}
+
 /// A blocking stream client, which gives up after ten seconds.
 final class Client {
     let descriptor: Int32

@@ -25,12 +25,17 @@ private struct LeakProbe {
         try setNonBlockingAndCloseOnExec(writing)
     }
 
-    /// Closes our own writing end; whether that was the last one. To be asked once.
+    /// Closes our own writing end; whether that was the last one. A child that another test has just spawned holds a copy
+    /// until its exec, which is waited for. To be asked once.
     func closesWithOurs() -> Bool {
         close(writing)
-        var byte: UInt8 = 0
         defer { close(reading) }
-        return read(reading, &byte, 1) == 0
+        var byte: UInt8 = 0
+        for _ in 0..<500 {
+            if read(reading, &byte, 1) == 0 { return true }
+            usleep(10_000)
+        }
+        return false
     }
 }
 

@@ -30,9 +30,9 @@ def await_whole(server, seconds=20):
     """Until every place has one worker, which is active, and nobody else is left."""
     deadline = time.monotonic() + seconds
     while True:
-        workers = server.workers()
+        workers = server.workers() if server.can_be_asked() else []
         whole = [each["index"] for each in workers] == list(range(len(workers)))
-        if whole and all(each["state"] == "active" for each in workers) and len(server.children()) == len(workers):
+        if workers and whole and all(each["state"] == "active" for each in workers) and len(server.children()) == len(workers):
             return workers
         states = " ".join(f"{each['index']}:{each['state']}" for each in workers)
         expect(time.monotonic() < deadline, f"not whole after {seconds} s: {states}{server.tail()}")

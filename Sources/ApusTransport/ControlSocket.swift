@@ -130,12 +130,24 @@ package final class ControlSocket: @unchecked Sendable {
         try registered.loop.setInterest(interest, registered.registration, descriptor: descriptor)
     }
 
+    /// Takes no more part, which the other end sees, and watches nothing. The descriptor stays open, and its number ours,
+    /// until ``close()`` or the end of this object. Harmless if repeated.
+    package func disconnect() {
+        guard !isClosed.load(ordering: .relaxed) else { return }
+        stopWatching()
+        shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+
     /// Closes this end, which the other one sees. Harmless if repeated.
     package func close() {
         guard !isClosed.exchange(true, ordering: .relaxed) else { return }
+        stopWatching()
+        Glibc.close(descriptor)
+    }
+
+    private func stopWatching() {
         if let registered { registered.loop.deregister(registered.registration, descriptor: descriptor) }
         registered = nil
-        Glibc.close(descriptor)
     }
 }
 

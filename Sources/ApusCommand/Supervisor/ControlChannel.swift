@@ -112,13 +112,15 @@ final class ControlChannel {
     /// More than any message has.
     private static let mostDescriptors = 4096
 
+    /// Says and hears nothing more. The socket's descriptor stays open as long as the channel is there: its number may be
+    /// handed to another executable, for which it must not be somebody else's.
     func close() {
         guard !isClosed else { return }
         isClosed = true
         waiting = []
         for descriptor in ahead { Glibc.close(descriptor) }
         ahead = []
-        socket.close()
+        socket.disconnect()
     }
 
     deinit {

@@ -20,16 +20,22 @@ extension SupervisorProcess {
             )
             let worker = worker(id, index: index, slot: slot, pid: pid, control: ours)
             workers[id] = worker
-            do {
-                try worker.start(on: loop)
-                greet(worker)
-            } catch {
-                // Nobody would hear of it: its end brings a successor.
-                logger.error("a worker cannot be listened to: \(error)")
-                ChildProcess.kill(pid, SIGKILL)
-            }
+            if listen(to: worker) { greet(worker) }
         } catch {
             feed(.spawnFailed(id: id, reason: error.description))
+        }
+    }
+
+    /// Hears what a worker says; one that cannot be heard is killed, and its end brings a successor.
+    @discardableResult
+    func listen(to worker: SupervisedWorker) -> Bool {
+        do {
+            try worker.start(on: loop)
+            return true
+        } catch {
+            logger.error("\(worker.name) cannot be listened to: \(error)")
+            ChildProcess.kill(worker.pid, SIGKILL)
+            return false
         }
     }
 

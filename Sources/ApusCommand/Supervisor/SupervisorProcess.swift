@@ -118,10 +118,10 @@ final class SupervisorProcess: @unchecked Sendable {
                 try status.start()
                 self.status = status
             }
-            for worker in workers.values { try worker.start(on: loop) }
         } catch {
             return end(with: error)
         }
+        for worker in workers.values { listen(to: worker) }
         if let manager, let interval = manager.watchdogInterval {
             watchdog = WatchdogTimer(manager, interval, on: loop)
         }

@@ -82,4 +82,13 @@ struct ControlChannelTests {
         #expect(!ours.send(.start))
         #expect(ours.isClosed)
     }
+    @Test func `a descriptor whose number may have been handed over is ours until the channel is gone`() throws {
+        let socket = ours.socket
+        ours.close()
+        #expect(isOpen(socket.descriptor))
+        guard case .closed = theirs.wait(.seconds(10)), case .closed = ours.receive() else { throw Missing() }
+        // As another executable does that has found the number.
+        let successor = ControlChannel(ControlSocket(descriptor: dup(socket.descriptor)))
+        guard case .closed = successor.wait(.seconds(10)) else { throw Missing() }
+    }
 }

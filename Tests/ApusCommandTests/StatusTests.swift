@@ -58,23 +58,19 @@ struct StatusTests {
 
     // MARK: - Servers
 
-    /// A folder in the place of XDG_RUNTIME_DIR, with a server for each answer, asked while they run.
+    /// A folder with a server for each answer, asked while they run: all of them, or the one that is named.
     private func ask(
         _ answers: [String?],
         path: String? = nil,
-        asJSON: Bool = false,
-        variables: [String: String] = [:]
+        asJSON: Bool = false
     ) throws -> (outcome: ServerStatus.Outcome, folder: String) {
         var template = Array("/tmp/apus-status-XXXXXX".utf8CString)
         mkdtemp(&template)
-        let root = String(decoding: template.dropLast().lazy.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let folder = root + "/apus"
-        mkdir(folder, 0o700)
+        let folder = String(decoding: template.dropLast().lazy.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var sockets: [BoundSocket] = []
         defer {
             sockets.forEach { $0.close() }
             rmdir(folder)
-            rmdir(root)
         }
         for (number, answer) in answers.enumerated() {
             let socket = try BoundSocket.unix(
@@ -91,9 +87,9 @@ struct StatusTests {
             let listener = socket.descriptor
             Thread.detachNewThread { Self.serve(answer, at: listener) }
         }
-        let environment = ApusEnvironment(variables.merging(["XDG_RUNTIME_DIR": root]) { $1 })
-        let chosen = path.map { folder + "/" + $0 }
-        return (ServerStatus.ask(chosen, asJSON: asJSON, environment: environment), folder)
+        // Without a path the usual places would be looked into too, where somebody may have a server.
+        guard let path else { return (ServerStatus.ask(in: [folder], asJSON: asJSON), folder) }
+        return (ServerStatus.ask("\(folder)/\(path)", asJSON: asJSON, environment: ApusEnvironment([:])), folder)
     }
 
     @Test func `every server of the user is asked`() throws {
@@ -113,8 +109,8 @@ struct StatusTests {
     @Test func `one server is asked where its socket is named`() throws {
         let (outcome, folder) = try ask([Self.report, "{}", nil], path: "0.sock")
         #expect(outcome.lines.count == 5 && outcome.code == 0)
-        let variable = ["APUS_STATUS_SOCKET": folder + "/none"]
-        let missing = try ask([Self.report], variables: variable).outcome
+        let environment = ApusEnvironment(["APUS_STATUS_SOCKET": folder + "/none"])
+        let missing = ServerStatus.ask(nil, asJSON: false, environment: environment)
         #expect(missing.errors == ["no server answers at '\(folder)/none': No such file or directory"])
         #expect(missing.code == 1)
     }
@@ -135,6 +131,14 @@ struct StatusTests {
     @Test func `an answer without an end is not read for ever`() throws {
         let (outcome, folder) = try ask([String(repeating: " ", count: 1 << 20 + 1)], path: "0.sock")
         #expect(outcome.errors == ["no server answers at '\(folder)/0.sock': Message too long"])
+    }
+
+    @Test func `nobody found is said, with where was looked`() throws {
+        let (outcome, folder) = try ask([nil])
+        #expect(
+            outcome.errors == ["no server with workers was found in \(folder); --status-socket names another place"]
+        )
+        #expect(outcome.code == 1)
     }
 
     @Test func `a server is looked for where it may have its socket`() {

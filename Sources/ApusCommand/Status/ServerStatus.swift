@@ -29,7 +29,11 @@ package enum ServerStatus {
         if let path = path ?? environment.setting(["status-socket"])?.text {
             return outcome([path], isChosen: true, asJSON: asJSON)
         }
-        let folders = StatusFolder.all(environment.runtimeFolder, user: geteuid())
+        return ask(in: StatusFolder.all(environment.runtimeFolder, user: geteuid()), asJSON: asJSON)
+    }
+
+    /// Asks every server that has its socket in one of the folders.
+    static func ask(in folders: [String], asJSON: Bool) -> Outcome {
         let outcome = outcome(folders.flatMap(SocketFolder.sockets), isChosen: false, asJSON: asJSON)
         if outcome.lines.isEmpty, outcome.errors.isEmpty {
             let places = folders.joined(separator: " or ")

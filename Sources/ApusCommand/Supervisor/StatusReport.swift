@@ -41,45 +41,22 @@ struct StatusReport: Equatable {
 extension StatusReport {
     /// One JSON object (RFC 8259), on one line.
     var json: String {
-        Self.object([
-            ("pid", "\(pid)"), ("version", Self.string(version)), ("started", "\(started)"),
-            ("listeners", Self.array(listeners.map(Self.string))), ("slots", "\(slots)"),
-            ("workers", Self.array(workers.map(Self.json(of:)))),
+        JSONValue.object([
+            ("pid", .number(Int(pid))), ("version", .string(version)), ("started", .number(started)),
+            ("listeners", .array(listeners.map { .string($0) })), ("slots", .number(slots)),
+            ("workers", .array(workers.map(\.json))),
         ])
+        .text
     }
+}
 
-    private static func json(of worker: Worker) -> String {
-        object([
-            ("id", "\(worker.id)"), ("index", "\(worker.index)"), ("slot", "\(worker.slot)"), ("pid", "\(worker.pid)"),
-            ("state", string(worker.state.rawValue)), ("age", "\(worker.age)"), ("requests", "\(worker.requests)"),
-            ("http1", "\(worker.http1)"), ("http2", "\(worker.http2)"), ("http3", "\(worker.http3)"),
-            ("webSockets", "\(worker.webSockets)"), ("memory", "\(worker.memory)"),
+extension StatusReport.Worker {
+    fileprivate var json: JSONValue {
+        .object([
+            ("id", .number(id)), ("index", .number(index)), ("slot", .number(slot)), ("pid", .number(Int(pid))),
+            ("state", .string(state.rawValue)), ("age", .number(age)), ("requests", .number(requests)),
+            ("http1", .number(http1)), ("http2", .number(http2)), ("http3", .number(http3)),
+            ("webSockets", .number(webSockets)), ("memory", .number(memory)),
         ])
-    }
-
-    private static func object(_ members: [(name: String, value: String)]) -> String {
-        "{" + members.map { "\(string($0.name)):\($0.value)" }.joined(separator: ",") + "}"
-    }
-
-    private static func array(_ elements: [String]) -> String {
-        "[" + elements.joined(separator: ",") + "]"
-    }
-
-    /// RFC 8259 §7: quotation mark, backslash and control characters are escaped.
-    private static func string(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"", "\\":
-                result += "\\"
-                result.unicodeScalars.append(scalar)
-            case "\u{0}"..."\u{1F}":
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default:
-                result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

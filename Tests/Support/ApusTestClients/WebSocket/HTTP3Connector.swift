@@ -3,22 +3,16 @@ import ApusHTTP
 
 /// Opens WebSockets by extended CONNECT (RFC 9220) on one HTTP/3 connection; any certificate will do.
 package final class HTTP3Connector: WebSocketConnector {
-    private let client: HTTP3Client
-    private let socket: ClientSocket
-    private var output: [[UInt8]] = []
+    private let caller: HTTP3Caller
+    private var client: HTTP3Client { caller.client }
 
     /// Connects, and waits for the server's settings.
     package init(server: SocketAddress, until deadline: Instant) throws {
-        socket = try ClientSocket(.udp, to: server)
-        client = HTTP3Client(local: socket.local, remote: server, now: .now)
+        caller = try HTTP3Caller(server: server)
         try run(until: deadline, "the settings") { client.allowsExtendedConnect != nil }
         guard client.allowsExtendedConnect == true else {
             throw ClientFailure("the settings do not allow extended CONNECT")
         }
-    }
-
-    deinit {
-        _ = try? socket.send(client.close(now: .now)[...])
     }
 
     package func open(_ path: String, offer: String?, until deadline: Instant) throws -> any WebSocketTransport {
@@ -66,19 +60,8 @@ package final class HTTP3Connector: WebSocketConnector {
         client.isOver || client.responses[id]?.resetCode != nil || client.responses[id]?.closeCode != nil
     }
 
-    /// Carries datagrams to and fro until the condition holds.
     private func run(until deadline: Instant, _ what: String, _ condition: () -> Bool) throws {
-        while true {
-            client.handleTimeout(now: .now)
-            if output.isEmpty { output = client.packets(now: .now) }
-            while let packet = output.first, try socket.send(packet[...]) > 0 { output.removeFirst() }
-            if output.isEmpty, condition() { return }
-            guard !client.isOver else { throw ClientFailure("the connection ended before \(what) came") }
-            let now = Instant.now
-            guard now < deadline else { throw ClientFailure("\(what) did not come") }
-            _ = socket.wait(output: !output.isEmpty, until: min(deadline, Instant(nanoseconds: client.expiry)))
-            while case .bytes(let datagram) = try socket.receive() { client.receive(datagram, now: .now) }
-        }
+        try caller.run(until: deadline, what, condition)
     }
 }
 

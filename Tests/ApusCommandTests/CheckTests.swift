@@ -6,7 +6,7 @@ import Testing
 @testable import ApusCommand
 
 /// `--check` ends with what a start would end with, and binds nothing. Each in a process of its own, as it is one.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(5)))
 struct CheckTests {
     private struct Broken: Error, CustomStringConvertible {
         let description = "the database is not there"

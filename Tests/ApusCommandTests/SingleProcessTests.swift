@@ -4,7 +4,7 @@ import Testing
 @testable import ApusCommand
 
 /// The real command without workers.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct SingleProcessTests {
     @Test func `signals that are a supervisor's to act on are told of`() async throws {
         let command = try RunningCommand.serve()

@@ -5,7 +5,7 @@ import Testing
 @testable import ApusCommand
 
 /// Each in a process of its own, whose standard error it is.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct StandardErrorTests {
     @Test func `a pipe that nobody reads costs a line and a moment, and the next line not even that`() async {
         await #expect(processExitsWith: .success) {

@@ -5,7 +5,7 @@ import Testing
 @testable import ApusCommand
 
 /// What `apus status` makes of what servers say.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct StatusTests {
     private static let report = """
         {"pid": 10, "version": "0.4", "started": 0, "listeners": ["https://a.test:8443"], "slots": 4, "workers": [\

@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("Reading the certificate again", .timeLimit(.minutes(2)))
+@Suite("Reading the certificate again", .timeLimit(.minutes(5)))
 struct CertificateReloadTests {
     /// Answers `/slow` when the gate opens, anything else at once.
     private struct Slow: Sendable {

@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("When the client leaves", .timeLimit(.minutes(1)))
+@Suite("When the client leaves", .timeLimit(.minutes(5)))
 struct DisconnectTests {
     /// Tells what befalls it, and stays until it is cancelled.
     private static func witness(_ events: Mailbox<String>) -> TestApplication {

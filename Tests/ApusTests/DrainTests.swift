@@ -6,7 +6,7 @@ import Foundation
 import Testing
 
 /// Whom a draining server waits for, and for how long, on each version of HTTP.
-@Suite("A server that drains", .timeLimit(.minutes(1)))
+@Suite("A server that drains", .timeLimit(.minutes(5)))
 struct DrainTests {
     /// A connection on which one request has been answered.
     private func idle(_ fixture: ServerFixture) async throws -> RawClient {

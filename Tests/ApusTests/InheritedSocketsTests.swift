@@ -6,7 +6,7 @@ import Testing
 
 @testable import Apus
 
-@Suite("Sockets from elsewhere", .timeLimit(.minutes(2)))
+@Suite("Sockets from elsewhere", .timeLimit(.minutes(5)))
 struct InheritedSocketsTests {
     private let application: TestApplication = { scope, _, send in
         guard case .http(let request) = scope else { return }

@@ -4,7 +4,7 @@ import Foundation
 import Synchronization
 import Testing
 
-@Suite("The lifespan of an application", .timeLimit(.minutes(1)))
+@Suite("The lifespan of an application", .timeLimit(.minutes(5)))
 struct LifespanTests {
     @Test func `requests see what startup has prepared, and shutdown comes after the last of them`() async throws {
         let events = Mutex<[String]>([])

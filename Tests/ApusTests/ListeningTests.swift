@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("Where a server listens", .timeLimit(.minutes(1)))
+@Suite("Where a server listens", .timeLimit(.minutes(5)))
 struct ListeningTests {
     private let application: TestApplication = { scope, _, send in
         guard case .http(let request) = scope else { return }

@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("Several loops in one process", .timeLimit(.minutes(2)))
+@Suite("Several loops in one process", .timeLimit(.minutes(5)))
 struct LoopsTests {
     /// Answers with the version, and with the name of the thread that it runs on.
     private let application: TestApplication = { scope, _, send in

@@ -19,7 +19,7 @@ let echo: TestApplication = { _, receive, send in
     }
 }
 
-@Suite("What an application receives", .timeLimit(.minutes(1)))
+@Suite("What an application receives", .timeLimit(.minutes(5)))
 struct ReceivingTests {
     @Test func `a request without a body is complete at once, then comes the disconnect`() async throws {
         let events = Mailbox<String>()

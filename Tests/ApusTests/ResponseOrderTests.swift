@@ -87,7 +87,7 @@ struct WrongEvent: Sendable, CustomTestStringConvertible {
     ]
 }
 
-@Suite("The order of what an application sends", .timeLimit(.minutes(1)))
+@Suite("The order of what an application sends", .timeLimit(.minutes(5)))
 struct ResponseOrderTests {
     @Test("An event out of order throws and leaves the response whole", arguments: WrongEvent.beforeStart)
     func wrongBeforeStart(_ event: WrongEvent) async throws {

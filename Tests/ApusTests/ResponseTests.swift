@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("Responses on the wire", .timeLimit(.minutes(1)))
+@Suite("Responses on the wire", .timeLimit(.minutes(5)))
 struct ResponseTests {
     // MARK: Length
 

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Apus
 
-@Suite("The sockets of all slots", .timeLimit(.minutes(1)))
+@Suite("The sockets of all slots", .timeLimit(.minutes(5)))
 struct ServerSocketsTests {
     private func configuration(_ bind: Bind = .address(host: "127.0.0.1", port: 0)) throws -> Configuration {
         var configuration = Configuration()

@@ -6,7 +6,7 @@ import ServiceLifecycle
 import Synchronization
 import Testing
 
-@Suite("The end of a server", .timeLimit(.minutes(1)))
+@Suite("The end of a server", .timeLimit(.minutes(5)))
 struct ShutdownTests {
     /// Answers `/slow` when the gate opens, anything else at once.
     private struct Slow: Sendable {
@@ -231,10 +231,10 @@ struct ShutdownTests {
         func descriptors() throws -> Int { try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count }
         // Other tests run beside this one: theirs come and go, what is leaked here would stay.
         var fewest = Int.max
-        for _ in 0..<200 {
+        for _ in 0..<100 {
             try await withServer({ $0.tls = try? TestCertificate.shared() }, application: Slow().application) { _ in }
             fewest = min(fewest, try descriptors())
         }
-        try await expectEventually { try descriptors() < fewest + 100 }
+        try await expectEventually { try descriptors() < fewest + 50 }
     }
 }

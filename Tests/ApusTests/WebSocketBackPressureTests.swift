@@ -5,7 +5,7 @@ import ApusTestClients
 import Foundation
 import Testing
 
-@Suite("Back-pressure on a WebSocket", .timeLimit(.minutes(1)))
+@Suite("Back-pressure on a WebSocket", .timeLimit(.minutes(5)))
 struct WebSocketBackPressureTests {
     @Test func `a client that does not read suspends send, until it reads`() async throws {
         let sent = Counter()

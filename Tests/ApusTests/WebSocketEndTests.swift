@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("The end of a WebSocket", .timeLimit(.minutes(1)))
+@Suite("The end of a WebSocket", .timeLimit(.minutes(5)))
 struct WebSocketEndTests {
     private struct Failed: Error {}
 

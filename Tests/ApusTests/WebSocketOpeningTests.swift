@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("Openings that become no WebSocket", .timeLimit(.minutes(1)))
+@Suite("Openings that become no WebSocket", .timeLimit(.minutes(5)))
 struct WebSocketOpeningTests {
     private struct Failed: Error {}
 

@@ -2,7 +2,7 @@ import Apus
 import ApusGateway
 import Testing
 
-@Suite("The order of a WebSocket's events", .timeLimit(.minutes(1)))
+@Suite("The order of a WebSocket's events", .timeLimit(.minutes(5)))
 struct WebSocketOrderTests {
     /// What an error is, in a word.
     private static func word(_ send: Send, _ event: SendEvent) async -> String {

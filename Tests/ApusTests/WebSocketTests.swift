@@ -15,7 +15,7 @@ let webSocketEcho: TestApplication = { scope, receive, send in
     }
 }
 
-@Suite("A WebSocket", .timeLimit(.minutes(1)))
+@Suite("A WebSocket", .timeLimit(.minutes(5)))
 struct WebSocketTests {
     @Test func `text and binary messages are sent back`() async throws {
         try await withServer(application: webSocketEcho) { fixture in

@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("The end of one worker among others", .timeLimit(.minutes(2)))
+@Suite("The end of one worker among others", .timeLimit(.minutes(5)))
 struct WorkerDrainTests {
     /// Answers `/slow` when the gate opens, anything else at once, with the name of the worker.
     private struct Slow: Sendable {

@@ -3,7 +3,7 @@ import ApusGateway
 import Foundation
 import Testing
 
-@Suite("Workers with slots", .timeLimit(.minutes(2)))
+@Suite("Workers with slots", .timeLimit(.minutes(5)))
 struct WorkersTests {
     @Test func `what is new goes to the newcomers' slots, and connections stay where they are`() async throws {
         try await withWorkers(slotCount: 4) { workers in

@@ -6,7 +6,7 @@ import Testing
 
 @testable import ApusTransport
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct EventLoopTests {
     // MARK: Tasks
 

@@ -4,7 +4,7 @@ import Testing
 
 @testable import ApusTransport
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct TimerQueueTests {
     private func at(_ nanoseconds: UInt64) -> Instant {
         Instant(nanoseconds: nanoseconds)
@@ -107,7 +107,7 @@ struct TimerQueueTests {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct LoopTimerTests {
     @Test func timersFireInOrderAndNotBeforeTheirTime() async throws {
         try await withLoop { loop in

@@ -5,7 +5,7 @@ import Testing
 @testable import ApusCommand
 
 /// The real command with workers: they answer, come and go, and nothing is left of them.
-@Suite(.serialized, .timeLimit(.minutes(3)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct SupervisorProcessTests {
     @Test func `workers answer, are told of, and leave nothing behind`() async throws {
         let command = try RunningCommand.serve("--workers", "2")

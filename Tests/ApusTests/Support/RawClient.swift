@@ -68,8 +68,15 @@ final class RawClient: Sendable {
         try await onThread { [descriptor] in
             var sent = 0
             while sent < bytes.count {
-                let count = bytes.withUnsafeBytes {
-                    Glibc.send(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent, Int32(MSG_NOSIGNAL))
+                let count = bytes.withUnsafeBytes { bytes in
+                    uninterrupted {
+                        Glibc.send(
+                            descriptor,
+                            bytes.baseAddress.map { $0 + sent },
+                            bytes.count - sent,
+                            Int32(MSG_NOSIGNAL)
+                        )
+                    }
                 }
                 guard count > 0 else { throw Failure(description: "send: \(String(cString: strerror(errno)))") }
                 sent += count
@@ -115,7 +122,8 @@ final class RawClient: Sendable {
             var taken = 0
             while taken < count {
                 usleep(1000 * pause)
-                let received = recv(descriptor, &part, min(atOnce, count - taken), Int32(MSG_WAITALL))
+                let most = min(atOnce, count - taken)
+                let received = uninterrupted { recv(descriptor, &part, most, Int32(MSG_WAITALL)) }
                 guard received > 0 else { break }
                 taken += received
             }
@@ -193,7 +201,7 @@ final class RawClient: Sendable {
     private func readMore() async throws -> Bool {
         let bytes = try await onThread { [descriptor] in
             try [UInt8](unsafeUninitializedCapacity: 256 * 1024) { room, filled in
-                let count = recv(descriptor, room.baseAddress, room.count, 0)
+                let count = uninterrupted { recv(descriptor, room.baseAddress, room.count, 0) }
                 guard count >= 0 else { throw Failure(description: "recv: \(String(cString: strerror(errno)))") }
                 filled = count
             }
@@ -233,6 +241,15 @@ struct RawResponse: Sendable {
 
     subscript(all name: String) -> [String] {
         fields.filter { $0.name == name }.map { $0.value }
+    }
+}
+
+/// Calls again what a signal has interrupted: those of other tests reach any thread, and a socket with a time limit is not
+/// waited for again by itself (signal(7)).
+private func uninterrupted(_ call: () -> Int) -> Int {
+    while true {
+        let result = call()
+        if result >= 0 || errno != EINTR { return result }
     }
 }
 

@@ -85,7 +85,7 @@ func expectEventually(
     sourceLocation: SourceLocation = #_sourceLocation,
     _ condition: () throws -> Bool
 ) async throws {
-    for _ in 0..<2000 {
+    for _ in 0..<6000 {
         if try condition() { return }
         try await Task.sleep(for: .milliseconds(5))
     }

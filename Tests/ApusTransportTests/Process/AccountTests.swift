@@ -3,7 +3,7 @@ import CApusShims
 import Glibc
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct AccountTests {
     @Test func `a user is found by name and by number, with its group`() throws {
         let name = try Account(user: "daemon", group: nil)

@@ -5,7 +5,7 @@ import Glibc
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ChildProcessTests {
     @Test func `a child finds its arguments, its environment and its control as descriptor 3`() throws {
         let executable = open("/bin/sh", O_RDONLY | O_CLOEXEC)

@@ -3,7 +3,7 @@ import CApusShims
 import Glibc
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct PIDFileTests {
     private let folder: TemporaryFolder
     private var path: String { folder.path + "/apus.pid" }

@@ -4,7 +4,7 @@ import CApusShims
 import Glibc
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ProcessTests {
     // MARK: - Executable
 

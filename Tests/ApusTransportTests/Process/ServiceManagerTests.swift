@@ -4,7 +4,7 @@ import CApusShims
 import Glibc
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(5)))
 struct ServiceManagerTests {
     /// A manager's socket, at an address as NOTIFY_SOCKET has it.
     private func receiver(_ address: String) throws -> Int32 {

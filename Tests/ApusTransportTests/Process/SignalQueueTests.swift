@@ -5,7 +5,7 @@ import Glibc
 import Testing
 
 /// One queue at a time: the signals are the process's.
-@Suite(.serialized, .timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(5)))
 struct SignalQueueTests {
     /// Registers a queue for as long as `body` runs.
     private func withSignals(

@@ -11,10 +11,10 @@ package struct WebSocketTable {
     }
 
     /// Seconds that one case may take: far more than it needs.
-    package static let patience = 5.0
+    package static let patience = 20.0
 
     /// So many failures say enough: a server that answers nothing would cost ``patience`` for each case.
-    private static let maxFailures = 20
+    private static let maxFailures = 5
 
     private let connector: any WebSocketConnector
     private let cutting: WebSocketPeer.Cutting

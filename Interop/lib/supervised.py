@@ -61,7 +61,12 @@ class Supervised(Server):
         """Not while it starts."""
         if not self.alive:
             raise Failure(self.why_dead())
-        return os.path.exists(self.socket_path)
+        with socket.socket(socket.AF_UNIX) as asking:
+            try:
+                asking.connect(self.socket_path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+        return True
 
     def await_line(self, pattern, times=1, seconds=WAIT):
         """Until its output has a line with that in it; gives the last one."""

@@ -99,7 +99,7 @@ final class RunningCommand: Sendable {
         let result = withUnsafePointer(to: address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, length) }
         }
-        try #require(result == 0)
+        guard result == 0 else { throw CannotBeAsked() }
         var bytes = [UInt8](repeating: 0, count: 65_536)
         var count = 0
         while true {
@@ -109,6 +109,9 @@ final class RunningCommand: Sendable {
         }
         return try JSONDecoder().decode(Status.self, from: Data(bytes[..<count]))
     }
+
+    /// It has no status socket yet, or one that does not listen yet.
+    private struct CannotBeAsked: Error {}
 
     var statusSocket: String { folder.appending(path: "apus/\(pid).sock").path }
 

@@ -11,6 +11,8 @@ struct SingleProcessTests {
         let port = try await command.port()
         command.signal(SIGHUP)
         try await command.says("certificates are read again")
+        command.signal(SIGUSR1)
+        try await command.says("no file of the log is opened again")
         command.signal(SIGTTIN)
         try await command.says("the number of workers stays: there is no supervisor")
         command.signal(SIGUSR2)

@@ -9,7 +9,7 @@ import Logging
 /// `@unchecked Sendable`: everything is constant; the queue of signals belongs to its loop's thread.
 final class SingleProcess: @unchecked Sendable {
     /// What a supervisor would act on, and a pipe to the log that nobody reads any more.
-    private static let signals = [SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE]
+    private static let signals = [SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE]
 
     private let server: Server
     private let logger: Logger
@@ -85,6 +85,7 @@ final class SingleProcess: @unchecked Sendable {
     private func received(_ signal: Int32) {
         switch signal {
         case SIGHUP: reloadCertificates()
+        case SIGUSR1: logger.notice("no file of the log is opened again: it goes to standard error")
         case SIGUSR2: logger.notice("no new executable is started: there is no supervisor (--workers)")
         case SIGTTIN, SIGTTOU: logger.notice("the number of workers stays: there is no supervisor (--workers)")
         default: break

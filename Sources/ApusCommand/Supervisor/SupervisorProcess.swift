@@ -169,6 +169,7 @@ final class SupervisorProcess: @unchecked Sendable {
         switch signal {
         case SIGCHLD: reap()
         case SIGHUP: feed(.reload)
+        case SIGUSR1: logger.notice("no file of the log is opened again: it goes to standard error")
         case SIGUSR2: feed(.upgradeRequested)
         case SIGTTIN: feed(.more)
         case SIGTTOU: feed(.fewer)

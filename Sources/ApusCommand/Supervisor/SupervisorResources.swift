@@ -5,7 +5,7 @@ import Glibc
 /// What a supervisor has open for its whole life, also while its executable changes.
 struct SupervisorResources {
     /// The signals that it acts on.
-    static let signals = [SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU, SIGTERM, SIGINT, SIGQUIT, SIGCHLD]
+    static let signals = [SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGTERM, SIGINT, SIGQUIT, SIGCHLD]
 
     let signals: SignalQueue
     /// What workers are started from.

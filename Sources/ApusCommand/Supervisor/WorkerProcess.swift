@@ -16,7 +16,7 @@ final class WorkerProcess: @unchecked Sendable {
     private static let patienceAfterEnd = TimeSpan.seconds(10)
     /// What a terminal or a script sends to all processes of a server, and only the supervisor acts on; and what a log
     /// brings about whose reader has gone.
-    private static let ignored = [SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE]
+    private static let ignored = [SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGPIPE]
 
     private let loop: EventLoop
     private let channel: ControlChannel

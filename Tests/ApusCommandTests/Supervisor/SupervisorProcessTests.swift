@@ -93,6 +93,28 @@ struct SupervisorProcessTests {
         #expect(try await command.end() == 0)
     }
 
+    @Test func `a terminal's SIGQUIT for all processes is the supervisor's alone`() async throws {
+        let command = try RunningCommand.serve("--workers", "2")
+        let port = try await command.port()
+        let workers = command.workers
+        for worker in workers { kill(worker, SIGQUIT) }
+        for _ in 1...10 { #expect(try await command.get(port) == "Hello, World!") }
+        #expect(Set(try command.status().workers.map(\.pid)) == Set(workers))
+        command.signal(SIGQUIT)
+        #expect(try await command.end() == 131)
+        #expect(!command.output.contains("died") && !command.output.contains("Signal"))
+    }
+
+    @Test func `SIGUSR1, which has others open their log again, ends nobody`() async throws {
+        let command = try RunningCommand.serve("--workers", "1")
+        let port = try await command.port()
+        command.signal(SIGUSR1)
+        try await command.says("no file of the log is opened again")
+        #expect(try await command.get(port) == "Hello, World!")
+        command.signal(SIGTERM)
+        #expect(try await command.end() == 0)
+    }
+
     @Test func `workers leave when their supervisor is killed`() async throws {
         let command = try RunningCommand.serve("--workers", "2")
         _ = try await command.port()

@@ -4,12 +4,15 @@ import Glibc
 package enum PIDFileError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Another process holds it; its number, where it has written one.
     case held(path: String, by: pid_t?)
+    /// It has something else in it than a number: a mistake in the path would cost a file of somebody's.
+    case foreign(path: String)
     case system(path: String, SystemError)
 
     package var description: String {
         switch self {
         case .held(let path, let holder?): "'\(path)' is held by process \(holder), which still runs"
         case .held(let path, nil): "'\(path)' is held by a process that still runs"
+        case .foreign(let path): "'\(path)' exists, and what it holds is not the number of a process"
         case .system(let path, let error): "'\(path)': \(error.reason)"
         }
     }
@@ -31,6 +34,7 @@ package final class PIDFile {
             self.descriptor = descriptor
         } catch {
             if error.code == EWOULDBLOCK { throw .held(path: path, by: Self.holder(of: path)) }
+            if error.code == EEXIST { throw .foreign(path: path) }
             throw .system(path: path, error)
         }
         do throws(SystemError) {
@@ -59,11 +63,12 @@ package final class PIDFile {
         remove()
     }
 
-    /// Removes the file, unless another has been put in its place. Harmless if repeated.
+    /// Removes the file, unless another has been put in its place; empties it where its folder is not ours to change, as
+    /// when rights have been given up. Harmless if repeated.
     package func remove() {
         guard !isRemoved else { return }
         isRemoved = true
-        if Self.isAt(path, descriptor) { unlink(path) }
+        if Self.isAt(path, descriptor), unlink(path) != 0 { _ = ftruncate(descriptor, 0) }
         close(descriptor)
     }
 
@@ -88,10 +93,22 @@ package final class PIDFile {
                 if error.code == EWOULDBLOCK { return nil }
                 throw error
             }
-            if isAt(path, descriptor) { return descriptor }
+            if isAt(path, descriptor) {
+                if holdsNumber(descriptor) { return descriptor }
+                close(descriptor)
+                throw SystemError("open", code: EEXIST)
+            }
             // Its last holder has removed it between our opening and our lock.
             close(descriptor)
         }
+    }
+
+    /// Whether the file is empty, or begins with a number as one of ours does.
+    private static func holdsNumber(_ descriptor: Int32) -> Bool {
+        var bytes = [UInt8](repeating: 0, count: 32)
+        let count = pread(descriptor, &bytes, bytes.count, 0)
+        return count >= 0
+            && bytes[..<count].allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: "\n") }
     }
 
     private func writeNumber() throws(SystemError) {

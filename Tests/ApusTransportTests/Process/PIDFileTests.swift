@@ -48,6 +48,30 @@ struct PIDFileTests {
         file.remove()
     }
 
+    @Test(arguments: ["important\n", "1 important file\n", "-----BEGIN CERTIFICATE-----\n"])
+    func `a file with something else in it is left alone`(content: String) throws {
+        try Shell.run("printf %s '\(content)' >'\(path)'")
+        let error = #expect(throws: PIDFileError.self) { try PIDFile(path) }
+        #expect(error == .foreign(path: path))
+        #expect(try text(path) == content)
+    }
+
+    @Test func `in a folder that is not ours any more the file is emptied`() throws {
+        let file = try PIDFile(path)
+        // An ordinary account may not remove it, and for the moment root is one, on this thread.
+        let symbol = try #require(dlsym(nil, "setfsuid"))
+        let setFileSystemUser = unsafeBitCast(symbol, to: (@convention(c) (uid_t) -> Int32).self)
+        #expect(chmod(folder.path, 0o555) == 0)
+        if geteuid() == 0 { _ = setFileSystemUser(65_534) }
+        file.remove()
+        _ = setFileSystemUser(geteuid())
+        #expect(chmod(folder.path, 0o700) == 0)
+        #expect(try text(path) == "")
+        // Nothing that would be in the way of the next one.
+        try PIDFile(path).remove()
+        #expect(access(path, F_OK) != 0)
+    }
+
     @Test func `the file of another that has taken the place is left alone`() throws {
         let file = try PIDFile(path)
         try Shell.run("rm '\(path)'; echo 1 >'\(path)'")

@@ -87,6 +87,18 @@ def no_right_to_account(world):
         return refused(world, *ANYWHERE, "--user", "root", program=program, **rights)
 
 
+@case("workers-no-right-to-an-owner")
+def no_right_to_owner(world):
+    """The option is named that cannot be, and the socket's file does not stay."""
+    path = f"/tmp/apus-interop-{os.getpid()}.socket"
+    with for_everybody(world) as program:
+        rights = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        where = ("--bind", f"unix:{path}", "--unix-owner", "root")
+        told = refused(world, *WORKERS, *where, naming="--unix-owner", program=program, **rights)
+    expect(not os.path.exists(path), "the socket's file is still there")
+    return told
+
+
 @case("workers-unknown-account")
 def unknown_account(world):
     first = refused(world, *ANYWHERE, "--user", "no-such-user", naming="no-such-user")
@@ -147,7 +159,8 @@ def not_a_socket(world):
     path = world.path("a-file")
     with open(path, "w") as file:
         file.write("precious\n")
-    told = refused(world, *WORKERS, "--bind", f"unix:{path}")
+    told = refused(world, *WORKERS, "--bind", f"unix:{path}", naming="File exists")
+    refused(world, *ANYWHERE, "--pid-file", path, naming="--pid")
     with open(path) as file:
         same(file.read(), "precious\n", "the file")
     return told

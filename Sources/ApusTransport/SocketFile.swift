@@ -28,9 +28,12 @@ struct SocketFile {
     static func bind(_ descriptor: Int32, path: String, access: UnixAccess) throws(SystemError) -> SocketFile {
         guard let address = UnixAddress(.unix(path: path)) else { throw SystemError("bind", code: ENAMETOOLONG) }
         var code = address.apply(Glibc.bind, to: descriptor)
-        if code == EADDRINUSE, try isStale(address, path) {
-            unlink(path)
-            code = address.apply(Glibc.bind, to: descriptor)
+        if code == EADDRINUSE {
+            guard isSocket(path) else { throw SystemError("bind", code: EEXIST) }
+            if try isStale(address, path) {
+                unlink(path)
+                code = address.apply(Glibc.bind, to: descriptor)
+            }
         }
         guard code == 0 else { throw SystemError("bind", code: code) }
         let (file, mode) = try SocketFile.existing(path)
@@ -68,10 +71,13 @@ struct SocketFile {
         unlink(path)
     }
 
-    /// Whether the path is a socket on which nobody listens.
-    private static func isStale(_ address: UnixAddress, _ path: String) throws(SystemError) -> Bool {
+    private static func isSocket(_ path: String) -> Bool {
         var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
+    }
+
+    /// Whether nobody listens on the socket at the path.
+    private static func isStale(_ address: UnixAddress, _ path: String) throws(SystemError) -> Bool {
         let probe = try streamSocket(AF_UNIX)
         defer { close(probe) }
         return address.apply(Glibc.connect, to: probe) == ECONNREFUSED

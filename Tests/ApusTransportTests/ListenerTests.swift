@@ -235,7 +235,7 @@ extension SocketTests {
         @Test func aFileThatIsNoSocketOrNotOursIsLeftAlone() throws {
             let path = directory + "/file"
             close(open(path, O_CREAT | O_WRONLY, 0o600))
-            #expect(throws: SystemError("bind", code: EADDRINUSE)) { _ = try TCPListener(address: .unix(path: path)) }
+            #expect(throws: SystemError("bind", code: EEXIST)) { _ = try TCPListener(address: .unix(path: path)) }
             unlink(path)
             let listener = try TCPListener(address: .unix(path: path))
             unlink(path)

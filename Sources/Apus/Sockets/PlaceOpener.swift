@@ -32,7 +32,9 @@ struct PlaceOpener {
                 return try open(addresses, place)
             }
         } catch {
-            throw BindError(bind: place.bind, reason: error.reason)
+            // The socket is bound by then, and its file cannot be given to whom that option names.
+            let reason = error.call == "chown" ? "--unix-owner: \(error.reason)" : error.reason
+            throw BindError(bind: place.bind, reason: reason)
         }
     }
 

@@ -9,11 +9,11 @@ public struct Listener: Sendable, Hashable, CustomStringConvertible {
     /// The versions of HTTP that it offers, in ascending order.
     public let protocols: [Configuration.HTTPProtocol]
 
-    /// `https://127.0.0.1:8443 (HTTP/1.1, HTTP/2, HTTP/3)`.
+    /// `https://127.0.0.1:8443 (HTTP/1.1, HTTP/2, HTTP/3)`, `unix:/run/app.sock (HTTP/1.1, HTTP/2 over TLS)`.
     public var description: String {
-        let scheme = isSecure ? "https" : "http"
-        let place = address.port == nil ? address.description : "\(scheme)://\(address)"
-        return "\(place) (\(protocols.map { "HTTP/\($0.rawValue)" }.joined(separator: ", ")))"
+        let versions = protocols.map { "HTTP/\($0.rawValue)" }.joined(separator: ", ")
+        guard address.port != nil else { return "\(address) (\(versions)\(isSecure ? " over TLS" : ""))" }
+        return "\(isSecure ? "https" : "http")://\(address) (\(versions))"
     }
 }
 

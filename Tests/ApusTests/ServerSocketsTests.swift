@@ -30,6 +30,16 @@ struct ServerSocketsTests {
         #expect(Set(sockets.all.map(\.descriptor)).count == sockets.all.count)
     }
 
+    @Test func `of a unix socket it is told whether it speaks TLS`() throws {
+        let path = NSTemporaryDirectory() + "apus-\(UUID().uuidString.prefix(8)).sock"
+        var configuration = try configuration(.unix(path: path))
+        configuration.insecureBinds = [.unix(path: path + ".plain")]
+        let sockets = try ServerSockets.open(configuration, slotCount: 1)
+        defer { for socket in sockets.all { socket.close() } }
+        let told = ["unix:\(path) (HTTP/1.1, HTTP/2 over TLS)", "unix:\(path).plain (HTTP/1.1, HTTP/2)"]
+        #expect(sockets.listeners.map(\.description) == told)
+    }
+
     @Test func `a name that is not known is told before any port is opened`() throws {
         var configuration = try configuration()
         let path = NSTemporaryDirectory() + "apus-\(UUID().uuidString.prefix(8)).sock"

@@ -124,7 +124,7 @@ extension Supervision {
     mutating func wantMore() {
         guard ending == nil else { return }
         guard wantedCount < settings.maxWorkers else {
-            return log(.notice, "there are \(wantedCount) workers already, and no room for more")
+            return log(.notice, "there are \(wantedCount) workers already, and no room for more (--max-workers)")
         }
         wantedCount += 1
         log(.notice, "\(wantedCount) workers from now on")

@@ -298,7 +298,7 @@ struct SupervisionReplacementTests {
         #expect(bench.take { $0.isSpawn } == [.spawn(id: 2, index: 1, slot: 1)])
         bench.feed(.more)
         #expect(bench.take() == [])
-        #expect(bench.logged("2 workers already, and no room for more"))
+        #expect(bench.logged("2 workers already, and no room for more (--max-workers)"))
         bench.ready(2)
         #expect(bench.supervision.newcomers == [0, 1])
     }

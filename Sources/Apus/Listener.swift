@@ -21,8 +21,10 @@ public struct Listener: Sendable, Hashable, CustomStringConvertible {
 public struct BindError: Error, CustomStringConvertible {
     /// The place as it was configured.
     public let bind: Bind
+    /// The option that names it on the command line.
+    let option: String
     /// Why not.
     public let reason: String
 
-    public var description: String { "--bind: cannot listen at \(bind): \(reason)" }
+    public var description: String { "\(option): cannot listen at \(bind): \(reason)" }
 }

@@ -45,7 +45,8 @@ struct ServerSocketsTests {
         let path = NSTemporaryDirectory() + "apus-\(UUID().uuidString.prefix(8)).sock"
         configuration.binds = [.unix(path: path)]
         configuration.insecureBinds = [.address(host: "no.such.host.invalid", port: 1)]
-        #expect(throws: ConfigurationError.self) { try ServerSockets.open(configuration, slotCount: 1) }
+        let error = #expect(throws: ConfigurationError.self) { try ServerSockets.open(configuration, slotCount: 1) }
+        #expect(error?.option == "--insecure-bind")
         #expect(!FileManager.default.fileExists(atPath: path))
     }
 
@@ -59,6 +60,20 @@ struct ServerSocketsTests {
             second.protocols = versions
             #expect(throws: BindError.self) { try ServerSockets.open(second, slotCount: others) }
         }
+    }
+
+    @Test func `a place that is taken is told with the option that it comes from`() throws {
+        let taken = try ServerSockets.open(try configuration(), slotCount: 1)
+        let port = try #require(taken.listeners.first?.address.port)
+        let bind = Bind.address(host: "127.0.0.1", port: port)
+        let secure = try configuration(bind)
+        var insecure = try configuration()
+        insecure.insecureBinds = [bind]
+        for (configuration, option) in [(secure, "--bind"), (insecure, "--insecure-bind")] {
+            let error = #expect(throws: BindError.self) { try ServerSockets.open(configuration, slotCount: 2) }
+            #expect(error?.description == "\(option): cannot listen at 127.0.0.1:\(port): Address already in use")
+        }
+        for socket in taken.all { socket.close() }
     }
 
     @Test func `a later image of the process finds the same sockets`() throws {

@@ -34,7 +34,7 @@ struct PlaceOpener {
         } catch {
             // The socket is bound by then, and its file cannot be given to whom that option names.
             let reason = error.call == "chown" ? "--unix-owner: \(error.reason)" : error.reason
-            throw BindError(bind: place.bind, reason: reason)
+            throw BindError(bind: place.bind, option: place.option, reason: reason)
         }
     }
 

@@ -13,6 +13,8 @@ struct PlannedPlace {
     /// Places are numbered: the secure ones first, then the insecure ones.
     let number: Int
     let bind: Bind
+    /// The option that it comes from.
+    let option: String
     let isSecure: Bool
     let source: Source
 
@@ -21,12 +23,19 @@ struct PlannedPlace {
         of configuration: Configuration,
         _ elsewhere: inout PassedSockets
     ) throws(ConfigurationError) -> [PlannedPlace] {
-        let secure = configuration.binds.map { ($0, configuration.tls != nil) }
-        let insecure = configuration.insecureBinds.map { ($0, false) }
+        let secure = configuration.binds.map { ($0, "--bind", configuration.tls != nil) }
+        let insecure = configuration.insecureBinds.map { ($0, "--insecure-bind", false) }
         var places: [PlannedPlace] = []
-        for (bind, isSecure) in secure + insecure {
-            let source = try Self.source(bind, isSecure: isSecure, configuration, &elsewhere)
-            places.append(PlannedPlace(number: places.count, bind: bind, isSecure: isSecure, source: source))
+        for (bind, option, isSecure) in secure + insecure {
+            do {
+                let source = try Self.source(bind, isSecure: isSecure, configuration, &elsewhere)
+                let number = places.count
+                places.append(
+                    PlannedPlace(number: number, bind: bind, option: option, isSecure: isSecure, source: source)
+                )
+            } catch {
+                throw ConfigurationError(option: option, error.message)
+            }
         }
         return places
     }

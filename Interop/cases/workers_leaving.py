@@ -1,17 +1,20 @@
 """Signals: what each does, with a supervisor and without, and with which code the process ends."""
 
+import contextlib
 import os
+import pty
 import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import time
 
 from lib.case import case
 from lib.curl import Curl
 from lib.protocols import EVERY, H2, H3
 from lib.report import expect, same
-from lib.supervised import Supervised, await_gone, supervised
+from lib.supervised import Supervised, await_gone, children, supervised
 
 AT_ONCE = 2
 """Seconds in which "at once" has to be."""
@@ -112,6 +115,32 @@ def sigquit(world):
             await_gone(processes, 1)
         finally:
             server.kill()
+
+
+@case("workers-of-a-terminal")
+def of_a_terminal(world):
+    """Its keys are signals for all processes at once: the supervisor acts on them, and the workers only as they are told."""
+    for key, code in ((b"\x03", 0), (b"\x1c", 131)):
+        ours, terminal = pty.openpty()
+        command = ["setsid", "--ctty", *world.command("hello"), "--workers", "2", "--status-socket", "none"]
+        process = subprocess.Popen([*command, "--bind", "127.0.0.1:0"], stdin=terminal, stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        try:
+            told = ""
+            while "workers: 0" not in told:
+                told += os.read(ours, 1000).decode()
+            workers = children(process.pid)
+            os.write(ours, key)
+            same(process.wait(10), code, "the exit code")
+            with contextlib.suppress(OSError):
+                while piece := os.read(ours, 1000):
+                    told += piece.decode()
+            expect("died" not in told and "ignal" not in told, f"a worker took the key for its own: {told}")
+            await_gone(workers, 1)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
 
 
 @case("workers-streams-end-with-the-graceful-timeout", limit=60)

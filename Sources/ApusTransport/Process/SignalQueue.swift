@@ -89,13 +89,11 @@ package final class SignalQueue {
 
 extension SignalQueue: EventHandler {
     package func handle(_ events: IOEvents) {
-        // One for each signal there is; the handler may close the queue.
-        var numbers = [UInt8](repeating: 0, count: 64)
-        let count = SystemCall.read(output, &numbers)
-        guard count > 0 else { return }
-        for number in numbers[..<count] {
-            apus_signal_taken(Int32(number))
-            handler?(Int32(number))
-        }
+        // One at a time, and the rest in the next turns: the handler may close the queue, or put another image in the place
+        // of this one, which finds in the pipe what was not delivered.
+        var number: [UInt8] = [0]
+        guard SystemCall.read(output, &number) == 1 else { return }
+        apus_signal_taken(Int32(number[0]))
+        handler?(Int32(number[0]))
     }
 }

@@ -126,6 +126,29 @@ struct SignalQueueTests {
         }
     }
 
+    @Test func `a signal whose turn has not come when the image is replaced is the new image's`() async throws {
+        let queue = Confined(try SignalQueue.install([SIGUSR1, SIGUSR2]))
+        kill(getpid(), SIGUSR1)
+        await waitUntil(queue.value, holds: 1)
+        kill(getpid(), SIGUSR2)
+        await waitUntil(queue.value, holds: 2)
+        let left = Promise<Int32>()
+        try await withLoop { loop in
+            let output = queue.value.output
+            try await loop.run {
+                try queue.value.register(on: loop) { _ in
+                    // What a new image would find, were this one replaced for the signal that is being acted on.
+                    var held: Int32 = 0
+                    _ = ioctl(output, UInt(FIONREAD), &held)
+                    left.fulfil(held)
+                }
+            }
+            try await expect(1, from: left)
+            try await expect(0, from: left)
+            try await loop.run { queue.value.close() }
+        }
+    }
+
     @Test func `a new image is told the process, the pipe and the signals`() throws {
         let queue = try SignalQueue.install([SIGUSR1, SIGUSR2])
         defer { queue.close() }

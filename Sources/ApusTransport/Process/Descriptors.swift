@@ -40,7 +40,8 @@ package enum Descriptors {
     /// Opens a program's file only to name it: what is started by ``path(of:)`` is what was opened, whatever the path
     /// means by then. Above the numbers that a child finds something else at.
     package static func openProgram(_ path: String) throws(SystemError) -> Int32 {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK, a FIFO in its place would be waited for.
+        let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else { throw .last("open") }
         defer { close(descriptor) }
         let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 10)

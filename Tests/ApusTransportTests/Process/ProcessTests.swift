@@ -21,6 +21,22 @@ struct ProcessTests {
 
     // MARK: - Memory
 
+    @Test func `a file that is no program is opened without waiting for anybody, and starts nothing`() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/pipe"
+        try #require(mkfifo(path, 0o700) == 0)
+        let descriptor = try Descriptors.openProgram(path)
+        defer { close(descriptor) }
+        #expect(throws: SystemError("posix_spawn", code: EACCES)) {
+            try ChildProcess.run(
+                executable: Descriptors.path(of: descriptor),
+                arguments: ["pipe"],
+                environment: [:],
+                timeout: .seconds(1)
+            ) { _ in }
+        }
+    }
+
     @Test(arguments: [0, 1, 100_000]) func `sealed memory is read as it was made, by several`(count: Int) throws {
         let bytes = pattern(count)
         let descriptor = try SealedMemory.make(bytes, name: "test")

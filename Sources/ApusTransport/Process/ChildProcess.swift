@@ -69,6 +69,8 @@ package enum ChildProcess {
         environment: [String: String],
         keeping descriptors: [Int32]
     ) -> SystemError {
+        // Once it runs, a program that lacks one of them has nobody to go back to.
+        guard descriptors.allSatisfy({ fcntl($0, F_GETFD) >= 0 }) else { return .last("fcntl") }
         let changed = descriptors.filter { fcntl($0, F_GETFD) == FD_CLOEXEC && fcntl($0, F_SETFD, 0) == 0 }
         let code = withStrings(arguments, environment) { apus_replace_image(path, $0, $1) }
         for descriptor in changed {

@@ -182,7 +182,7 @@ struct ChildProcessTests {
             executable: "/none",
             arguments: ["none"],
             environment: [:],
-            keeping: [descriptor, 10_000]
+            keeping: [descriptor]
         )
         pthread_sigmask(SIG_SETMASK, nil, &after)
         #expect(error == SystemError("execve", code: ENOENT))
@@ -191,5 +191,18 @@ struct ChildProcessTests {
         var action = sigaction()
         sigaction(SIGTTOU, nil, &action)
         #expect(unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1, "no longer ignored")
+    }
+
+    @Test func `no image is replaced that could not find all that it needs`() {
+        let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        defer { close(descriptor) }
+        let error = ChildProcess.replaceImage(
+            executable: "/bin/true",
+            arguments: ["true"],
+            environment: [:],
+            keeping: [descriptor, 10_000]
+        )
+        #expect(error == SystemError("fcntl", code: EBADF))
+        #expect(fcntl(descriptor, F_GETFD) == FD_CLOEXEC)
     }
 }

@@ -141,7 +141,7 @@ final class SupervisorProcess: @unchecked Sendable {
         deadline.set(nil)
         watchdog = nil
         status?.answer()
-        if let check = candidate?.check { ChildProcess.kill(check, SIGKILL) }
+        if let check = candidate?.check { ChildProcess.killGroup(check) }
         resources.close()
         loop.stop()
         ended?.resume(returning: code)

@@ -19,7 +19,7 @@ extension ChildProcess {
 
     /// Runs a program to its end on a thread of its own, with nothing to read and its standard error caught.
     ///
-    /// It leads a process group, which is killed as a whole when the time is up.
+    /// It leads a process group, which is killed as a whole when the time is up (``killGroup(_:)``).
     ///
     /// - Parameters:
     ///   - path: The program's file; `PATH` is not searched.
@@ -50,13 +50,19 @@ extension ChildProcess {
             }
         } catch {
             // Nobody would watch over it.
-            Glibc.kill(-result, SIGKILL)
+            killGroup(result)
             close(output)
             var status: Int32 = 0
             waitpid(result, &status, 0)
             throw error
         }
         return result
+    }
+
+    /// Kills a program that is run, and what it has started.
+    package static func killGroup(_ process: pid_t) {
+        // Of 0 and 1 it would be our own group, and everybody.
+        if process > 1 { Glibc.kill(-process, SIGKILL) }
     }
 
     /// Blocks until the program has ended or its time is up; closes `output`.
@@ -68,12 +74,12 @@ extension ChildProcess {
         while true {
             said.wait(atMost: min(pollInterval, deadline.since(Clock.now())))
             if let reason = exited(process) {
-                said.readAll()
+                said.read()
                 return Ending(reason: reason, standardError: said.text, isTimedOut: isTimedOut)
             }
             if !isTimedOut, Clock.now() >= deadline {
                 isTimedOut = true
-                Glibc.kill(-process, SIGKILL)
+                killGroup(process)
             }
         }
     }
@@ -84,6 +90,8 @@ private struct CapturedOutput {
     private var descriptor: Int32
     private let limit: Int
     private var bytes: [UInt8] = []
+    /// As much as a pipe holds: one read takes all that is there, and who writes without end keeps nobody from the clock.
+    private var piece = [UInt8](repeating: 0, count: 65_536)
 
     init(descriptor: Int32, limit: Int) {
         self.descriptor = descriptor
@@ -97,20 +105,17 @@ private struct CapturedOutput {
         // A negative descriptor, that of an output that has ended, only waits. A time of nothing comes once the program
         // is killed, and its end is near.
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        if poll(&entry, 1, Int32(clamping: max(1, time.nanoseconds / 1_000_000))) > 0 { readAll() }
+        if poll(&entry, 1, Int32(clamping: max(1, time.nanoseconds / 1_000_000))) > 0 { read() }
     }
 
     /// Reads what is there.
-    mutating func readAll() {
+    mutating func read() {
         guard descriptor >= 0 else { return }
-        var piece = [UInt8](repeating: 0, count: 4096)
-        while true {
-            let count = SystemCall.read(descriptor, &piece)
-            guard count > 0 else {
-                if count != -Int(EAGAIN) { descriptor = -1 }
-                return
-            }
+        let count = SystemCall.read(descriptor, &piece)
+        if count > 0 {
             bytes += piece[..<min(count, limit - bytes.count)]
+        } else if count != -Int(EAGAIN) {
+            descriptor = -1
         }
     }
 }

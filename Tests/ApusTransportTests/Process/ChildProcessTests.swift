@@ -123,6 +123,39 @@ struct ChildProcessTests {
         while ProcessFacts.residentBytes(sleeper) ?? 0 > 0 { try await Task.sleep(for: .milliseconds(1)) }
     }
 
+    @Test func `a program that never stops speaking is killed when its time is up`() async throws {
+        let ending = try await run("exec cat /dev/zero >&2", timeout: .milliseconds(200))
+        #expect(ending.isTimedOut && ending.reason == .signal(SIGKILL))
+        #expect(ending.standardError.utf8.count == ChildProcess.maxStandardErrorBytes)
+    }
+
+    @Test func `what a program has left behind may speak for ever`() async throws {
+        // Until nobody listens any more.
+        let ending = try await run("cat /dev/zero >&2 &")
+        #expect(ending.reason == .code(0) && !ending.isTimedOut)
+    }
+
+    @Test func `a program that is run can be killed with what it has started`() async throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(apus_pipe(&ends) == 0)
+        let (output, input) = (ends[0], ends[1])
+        defer { close(output) }
+        let ending = Promise<ChildProcess.Ending>()
+        let process = try ChildProcess.run(
+            executable: "/bin/sh",
+            arguments: ["sh", "-c", "sleep 1000 & echo ready >&3; wait"],
+            environment: ["PATH": "/usr/bin:/bin"],
+            passing: input,
+            timeout: .seconds(30)
+        ) { ending.fulfil($0) }
+        close(input)
+        #expect(Shell.readLine(output) == "ready")
+        ChildProcess.killGroup(process)
+        #expect(try await ending.next().reason == .signal(SIGKILL))
+        // Both of them have had the other end.
+        #expect(Shell.readLine(output).isEmpty)
+    }
+
     @Test func `a program that leaves another behind has ended all the same`() async throws {
         let ending = try await run("sleep 1000 & echo $! >&2")
         #expect(ending.reason == .code(0) && !ending.isTimedOut)

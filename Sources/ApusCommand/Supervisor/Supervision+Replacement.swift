@@ -20,7 +20,8 @@ extension Supervision {
 
     /// Starts the batch that is due next, or continues the one that runs.
     mutating func advanceBatch(_ now: Instant) {
-        if batch == nil, upgrade != .wanted, wasEverReady { beginBatch(now) }
+        // A new executable waits for the batch that runs, and no batch goes before it.
+        if batch == nil, upgrade != .requested, upgrade != .wanted, wasEverReady { beginBatch(now) }
         guard let members = batch?.members else { return }
         for (position, member) in members.enumerated() where member.worker == nil && clear(member.slot) {
             let id = spawn(index: member.index, slot: member.slot, now)

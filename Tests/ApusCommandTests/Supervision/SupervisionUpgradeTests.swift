@@ -72,6 +72,20 @@ struct SupervisionUpgradeTests {
         #expect(state.homes == [0])
     }
 
+    @Test func `it waits for the batch that runs, and not for those that would follow`() {
+        var bench = SupervisionBench.serving(workers: 2) { $0.maxRequests = 100 }
+        bench.requests = [1: 100, 2: 100]
+        bench.advance(seconds: 2)
+        bench.feed(.upgradeRequested)
+        bench.forget()
+        bench.ready(3)
+        let actions = bench.take()
+        #expect(actions.contains(.checkExecutable(bench.supervision.state)) && !actions.contains { $0.isSpawn })
+        // The check may take its time.
+        bench.advance(seconds: 2)
+        #expect(bench.take { $0.isSpawn } == [.spawn(id: 4, index: 1, slot: 3)])
+    }
+
     @Test func `a worker that cannot be spawned on the way is not handed over`() {
         var bench = SupervisionBench.serving(workers: 1, most: 2)
         bench.feed(.upgradeRequested)

@@ -25,7 +25,6 @@ extension Supervision {
         guard let members = batch?.members else { return }
         for (position, member) in members.enumerated() where member.worker == nil && clear(member.slot) {
             let id = spawn(index: member.index, slot: member.slot, now)
-            workers[id]?.startDeadline = now + Self.startTimeout
             batch?.members[position].worker = id
         }
     }

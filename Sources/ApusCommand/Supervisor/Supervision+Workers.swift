@@ -124,9 +124,7 @@ extension Supervision {
         guard let worker = workers[id], let due = worker.due, due <= now else { return }
         switch worker.state {
         case .killed: break
-        case .starting:
-            let limit = Self.startTimeout.nanoseconds / 1_000_000_000
-            abandonBatch("new \(worker.name) is not ready after \(limit) s", killing: id, now)
+        case .starting: killUnready(worker, now)
         case .draining: killOverdue(worker)
         case .standby, .active:
             if let expiry = worker.expiresAt, expiry <= now, worker.recycling == nil {
@@ -177,6 +175,17 @@ extension Supervision {
     mutating func kill(_ id: Int) {
         workers[id]?.state = .killed
         act(.kill(id: id))
+    }
+
+    /// A start that does not end is one that has failed.
+    private mutating func killUnready(_ worker: WorkerRecord, _ now: Instant) {
+        let what = "\(worker.name) is not ready after \(Self.startTimeout.nanoseconds / 1_000_000_000) s"
+        if batch?.member(of: worker.id) != nil {
+            abandonBatch("new \(what)", killing: worker.id, now)
+        } else {
+            log(.error, "\(what); it is killed", worker: worker.id)
+            kill(worker.id)
+        }
     }
 
     private mutating func killOverdue(_ worker: WorkerRecord) {

@@ -14,7 +14,8 @@ struct Supervision {
     static let latenessTolerance = TimeSpan.milliseconds(500)
     /// How much longer than by its own account a worker may take to leave. What has never been ready leaves within this.
     static let drainMargin = TimeSpan.seconds(10)
-    /// How long new workers may take to be ready where others serve meanwhile: what never ends would hold up every reload.
+    /// How long a worker may take to be ready: a start that never ends would hold up every reload, or leave an index
+    /// without a worker.
     static let startTimeout = TimeSpan.seconds(300)
     /// So many starts of an index may fail in a row while no worker has ever been ready.
     static let maxFailedStarts = 5

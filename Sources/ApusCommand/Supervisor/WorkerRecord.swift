@@ -25,8 +25,6 @@ struct WorkerRecord: Equatable, Sendable {
     /// When it was spawned.
     let startedAt: Instant
     var state = State.starting
-    /// When its start takes too long; nil where there is nobody else.
-    var startDeadline: Instant?
     /// How many requests it has served, by its last answer.
     var requests = 0
 
@@ -63,7 +61,7 @@ struct WorkerRecord: Equatable, Sendable {
     var due: Instant? {
         switch state {
         case .killed: return nil
-        case .starting: return startDeadline
+        case .starting: return startedAt + Supervision.startTimeout
         case .standby: return watch?.due
         case .draining: return drainDeadline
         case .active:

@@ -10,9 +10,8 @@ extension Supervision {
             act(.steer(newcomers: newcomers))
             return
         }
-        let watch = HangWatch(timeout: settings.workerTimeout, now: now)
-        for id in activeWorkers.map(\.id) {
-            workers[id]?.watch = watch
+        for worker in activeWorkers {
+            beginService(of: worker.id, since: worker.startedAt, now)
         }
         reload()
     }
@@ -69,16 +68,31 @@ extension Supervision {
         guard worker.state == .starting else { return }
         worker.state = .active
         worker.wasReady = true
-        worker.watch = HangWatch(timeout: settings.workerTimeout, now: now)
-        worker.requestLimit = drawRequestLimit()
-        worker.expiresAt = drawAge().map { now + $0 }
         if let member = batch?.member(of: id) {
             worker.state = .standby
             batch?.members[member].isReady = true
         }
         workers[id] = worker
+        beginService(of: id, since: now, now)
         wasEverReady = true
         log(.info, "\(worker.name) is ready", worker: id)
+    }
+
+    /// From now on it is watched, and is replaced in time; its age counts from `start`.
+    private mutating func beginService(of id: Int, since start: Instant, _ now: Instant) {
+        let (requests, age) = (drawRequestLimit(), drawAge())
+        let watch = HangWatch(timeout: settings.workerTimeout, now: now)
+        workers[id]?.watch = watch
+        workers[id]?.requestLimit = requests
+        workers[id]?.expiresAt = age.map { start + $0 }
+        noticeAge(of: id, now)
+    }
+
+    private mutating func noticeAge(of id: Int, _ now: Instant) {
+        guard let worker = workers[id], let expiry = worker.expiresAt, expiry <= now, worker.recycling == nil else {
+            return
+        }
+        workers[id]?.recycling = "its time is over"
     }
 
     /// One that was to leave before it was ready has an application to shut down now.
@@ -127,9 +141,7 @@ extension Supervision {
         case .starting: killUnready(worker, now)
         case .draining: killOverdue(worker)
         case .standby, .active:
-            if let expiry = worker.expiresAt, expiry <= now, worker.recycling == nil {
-                workers[id]?.recycling = "its time is over"
-            }
+            noticeAge(of: id, now)
             switch workers[id]?.watch?.handleTimeout(now) {
             case .ping(let number): act(.ping(id: id, number: number))
             case .examine: act(.examine(id: id))

@@ -134,6 +134,70 @@ struct SupervisionUpgradeTests {
         #expect(next.take { $0.isKill } == [.kill(id: 3)])
     }
 
+    @Test func `a worker that is handed over while it starts has the rest of its time`() throws {
+        var bench = SupervisionBench.serving(workers: 2)
+        bench.crash(1)
+        bench.advance(seconds: 100)
+        var next = try bench.successor(of: bench.supervision.state)
+        next.feed(.start)
+        next.advance(seconds: 199.9)
+        #expect(next.take { $0.isKill } == [])
+        next.advance(seconds: 0.2)
+        #expect(next.take { $0.isKill } == [.kill(id: 3)])
+        #expect(next.logged("worker 0 (slot 0) is not ready after 300 s; it is killed"))
+    }
+
+    /// What goes on where the new workers of a new executable did not start.
+    private func left(_ adjust: (inout SupervisionSettings) -> Void) throws -> SupervisionBench {
+        let bench = SupervisionBench.serving(workers: 2, adjust)
+        var next = try bench.successor(of: bench.supervision.state)
+        next.feed(.start)
+        next.exit(3, code: 3)
+        next.exit(4, code: 3)
+        #expect(next.take().contains(.reloaded(succeeded: false)))
+        next.forget()
+        return next
+    }
+
+    @Test func `workers that a new executable could not replace are replaced for their requests all the same`() throws {
+        var bench = try left { $0.maxRequests = 100 }
+        bench.requests = [1: 99, 2: 99]
+        bench.advance(seconds: 2)
+        #expect(bench.take { $0.isSpawn } == [])
+        bench.requests[2] = 100
+        bench.advance(seconds: 2)
+        #expect(bench.take { $0.isSpawn } == [.spawn(id: 5, index: 1, slot: 3)])
+    }
+
+    @Test func `so they are for their age, which counts from their start`() throws {
+        var bench = try left { $0.maxAge = .seconds(100) }
+        // They had served for five seconds.
+        bench.advance(seconds: 94.9)
+        #expect(bench.take { $0.isSpawn } == [])
+        bench.advance(seconds: 10.2)
+        #expect(bench.take { $0.isSpawn }.count == 1)
+    }
+
+    @Test func `nothing is due in the past, where their time was over before`() {
+        var bench = SupervisionBench.serving(workers: 1)
+        bench.advance(seconds: 1000)
+        var settings = bench.supervision.settings
+        settings.maxAge = .seconds(100)
+        var next = SupervisionBench(Supervision(restoring: bench.supervision.state, settings: settings))
+        next.continueTime(of: bench)
+        next.feed(.start)
+        #expect((next.supervision.deadline ?? bench.now) > bench.now)
+        next.exit(2, code: 3)
+        #expect(next.take { $0.isSpawn } == [.spawn(id: 2, index: 0, slot: 1), .spawn(id: 3, index: 0, slot: 1)])
+    }
+
+    @Test func `so they are for their memory`() throws {
+        var bench = try left { $0.maxMemory = 1000 }
+        bench.residentBytes = [1: 1000, 2: 1001]
+        bench.advance(seconds: 2)
+        #expect(bench.take { $0.isSpawn } == [.spawn(id: 5, index: 1, slot: 3)])
+    }
+
     // MARK: - Text
 
     private static let text = """

@@ -108,19 +108,10 @@ final class SupervisorProcess: @unchecked Sendable {
         for warning in resources.warnings { logger.warning("\(warning)") }
         do throws(SystemError) {
             try resources.signals.register(on: loop) { [unowned self] in received($0) }
-            if let socket = resources.statusSocket {
-                let status = StatusSocket(
-                    socket,
-                    on: loop,
-                    ask: { [unowned self] in askWorkers() },
-                    report: { [unowned self] in statusReport() }
-                )
-                try status.start()
-                self.status = status
-            }
         } catch {
             return end(with: error)
         }
+        if let socket = resources.statusSocket { answer(at: socket) }
         for worker in workers.values { listen(to: worker) }
         if let manager, let interval = manager.watchdogInterval {
             watchdog = WatchdogTimer(manager, interval, on: loop)
@@ -129,6 +120,22 @@ final class SupervisorProcess: @unchecked Sendable {
         // A worker may have ended while nobody looked.
         reap()
         feed(.start)
+    }
+
+    /// Tells who asks how the server is; it serves without, if need be.
+    private func answer(at socket: BoundSocket) {
+        let status = StatusSocket(
+            socket,
+            on: loop,
+            ask: { [unowned self] in askWorkers() },
+            report: { [unowned self] in statusReport() }
+        )
+        do throws(SystemError) {
+            try status.start()
+            self.status = status
+        } catch {
+            logger.warning("there is no answer for 'apus status': \(error)")
+        }
     }
 
     private func end(with error: SystemError) {

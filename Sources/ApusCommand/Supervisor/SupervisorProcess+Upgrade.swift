@@ -60,6 +60,7 @@ extension SupervisorProcess {
     /// Why an executable whose check has ended so is not used; nil where it is.
     static func objection(to ending: ChildProcess.Ending) -> String? {
         if ending.isTimedOut { return "its check takes too long" }
+        if case .signal(let signal) = ending.reason { return "its check was killed by signal \(signal)" }
         guard ending.reason == .code(0) else { return complaint(in: ending.standardError) }
         let lines = ending.standardError.split(separator: "\n")
         return lines.contains { $0 == SettingsCheck.understanding } ? nil : "it cannot go on for a supervisor"
@@ -67,7 +68,7 @@ extension SupervisorProcess {
 
     /// The line that says what is wrong.
     private static func complaint(in output: String) -> String {
-        let lines = output.split(separator: "\n")
+        let lines = output.split(separator: "\n").filter { $0 != SettingsCheck.understanding }
         let mark = "Error: "
         guard let error = lines.first(where: { $0.hasPrefix(mark) }) else {
             return lines.last.map(String.init) ?? "its check says nothing"

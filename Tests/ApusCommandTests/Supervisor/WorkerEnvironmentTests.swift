@@ -34,6 +34,7 @@ struct WorkerEnvironmentTests {
             (0, "\(SettingsCheck.understanding)\nin order", nil), (0, "", "it cannot go on for a supervisor"),
             (0, "not \(SettingsCheck.understanding)", "it cannot go on for a supervisor"),
             (2, "\(SettingsCheck.understanding)\nError: --bind: no", "--bind: no"), (1, "", "its check says nothing"),
+            (1, "one\ntwo", "two"), (1, SettingsCheck.understanding, "its check says nothing"),
         ] as [(Int32, String, String?)]
     )
     func `an executable is used that ends with 0, and has understood the state`(
@@ -43,5 +44,13 @@ struct WorkerEnvironmentTests {
     ) {
         let ending = ChildProcess.Ending(reason: .code(code), standardError: output, isTimedOut: false)
         #expect(SupervisorProcess.objection(to: ending) == objection)
+    }
+
+    @Test func `of an executable that does not survive its check is told what has killed it`() {
+        let output = "\(SettingsCheck.understanding)\nFatal error\nBacktrace took 0.1 s"
+        let crashed = ChildProcess.Ending(reason: .signal(4), standardError: output, isTimedOut: false)
+        #expect(SupervisorProcess.objection(to: crashed) == "its check was killed by signal 4")
+        let killed = ChildProcess.Ending(reason: .signal(9), standardError: output, isTimedOut: true)
+        #expect(SupervisorProcess.objection(to: killed) == "its check takes too long")
     }
 }

@@ -134,6 +134,12 @@ struct Supervision {
         for id in workers.keys {
             workers[id]?.watch?.startAnew(now)
         }
+        // Where everything stood still (a container can), the workers' own time is up now, and they are about to leave.
+        guard now.since(deadline) >= Self.drainMargin else { return }
+        let leave = now + Self.drainMargin
+        for (id, worker) in workers {
+            if let deadline = worker.drainDeadline { workers[id]?.drainDeadline = max(deadline, leave) }
+        }
     }
 
     // MARK: - Outputs

@@ -169,4 +169,24 @@ struct SupervisionStopTests {
         bench.advance(seconds: 20)
         #expect(bench.take() == [.kill(id: 1)])
     }
+
+    @Test func `where all stood still for a while, workers have the time left to end by themselves`() {
+        var bench = SupervisionBench.serving(workers: 1)
+        bench.feed(.stop(signal: 15))
+        bench.forget()
+        bench.sleep(seconds: 50)
+        bench.advance(seconds: 9.9)
+        #expect(bench.take() == [])
+        bench.advance(seconds: 0.1)
+        #expect(bench.take() == [.kill(id: 1), .exit(code: 1)])
+    }
+
+    @Test func `a supervisor that is only slow gives nobody more time`() {
+        var bench = SupervisionBench.serving(workers: 1)
+        bench.feed(.stop(signal: 15))
+        bench.forget()
+        bench.sleep(seconds: 49.9)
+        bench.advance(seconds: 0)
+        #expect(bench.take() == [.kill(id: 1), .exit(code: 1)])
+    }
 }

@@ -79,8 +79,8 @@ package final class ControlSocket: @unchecked Sendable {
         }
     }
 
-    /// Takes the next message. One that is too large, or has too many descriptors (or more than this process may
-    /// have), counts as the end: what follows would not make sense. Its descriptors are closed.
+    /// Takes the next message. One that is too large, or has too many descriptors, counts as the end: what follows would
+    /// not make sense. One with more descriptors than this process may still have arrives without any.
     package func receive() -> Received {
         guard !isClosed.load(ordering: .relaxed) else { return .closed }
         return withUnsafeTemporaryAllocation(of: Int32.self, capacity: Self.maxDescriptors) { descriptors in

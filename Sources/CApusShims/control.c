@@ -72,10 +72,12 @@ ssize_t apus_control_receive(int fd, void *bytes, size_t room, int *descriptors,
     if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0) {
         return received;
     }
+    // Fewer than there is room for: what was lacking is room in this process.
+    int is_short = (header.msg_flags & MSG_TRUNC) == 0 && *count < APUS_MAX_DESCRIPTORS;
     while (*count > 0) {
         close(descriptors[--*count]);
     }
-    return -EMSGSIZE;
+    return is_short ? received : -EMSGSIZE;
 }
 
 pid_t apus_peer_process(int fd) {

@@ -120,6 +120,28 @@ extension SocketTests {
             #expect(probe.closesWithOurs())
         }
 
+        @Test func `a message for whose descriptors the process has no room arrives without them`() async {
+            await #expect(processExitsWith: .success) {
+                let (supervisor, worker) = try ControlSocket.pair()
+                let probe = try LeakProbe()
+                #expect(supervisor.send([7], descriptors: [probe.writing, probe.writing]) == .sent)
+                var limit = rlimit()
+                getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+                let before = limit.rlim_cur
+                // The lowest number that is free is the last one that is left.
+                let free = dup(probe.reading)
+                close(free)
+                limit.rlim_cur = rlim_t(free) + 1
+                setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+                #expect(worker.receive() == .message([7], []))
+                limit.rlim_cur = before
+                setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+                #expect(probe.closesWithOurs())
+                #expect(supervisor.send([8]) == .sent)
+                #expect(worker.receive() == .message([8], []))
+            }
+        }
+
         @Test func `a message that is too long is the end, and leaks no descriptor`() throws {
             let (supervisor, worker) = try ControlSocket.pair()
             let probe = try LeakProbe()

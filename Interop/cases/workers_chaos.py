@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -177,6 +178,27 @@ def log_is_broken(world):
         await_gone(last, 1)
     finally:
         server.kill()
+
+
+# A worker that has no room
+
+
+@case("workers-short-of-descriptors")
+def short_of_descriptors(world):
+    """One that cannot take over the sockets of a slot says so, and serves on."""
+    with supervised(world, "interop-app", 1, "--max-workers", "2") as server:
+        (first,) = server.await_workers(1)
+        server.signal(signal.SIGTTIN)
+        server.await_workers(2)
+        before = resource.prlimit(first, resource.RLIMIT_NOFILE)
+        resource.prlimit(first, resource.RLIMIT_NOFILE, (3, before[1]))
+        server.signal(signal.SIGTTOU)
+        line = server.await_line("slot 1 comes without")
+        resource.prlimit(first, resource.RLIMIT_NOFILE, before)
+        same(server.await_workers(1), [first], "the worker that is left")
+        server.ask()
+        expect(reload(server, 1) != [first], "the worker is still there")
+    return line.split(": ", 1)[1]
 
 
 # The first process of a container

@@ -45,7 +45,8 @@ package final class PIDFile {
         }
     }
 
-    /// Goes on with the file of the image that was here before.
+    /// Goes on with the file of the image that was here before. It says our number already, and whoever reads it meanwhile,
+    /// or a disk that is full, finds it so.
     package init(adopting descriptor: Int32, path: String) throws(PIDFileError) {
         self.path = path
         self.descriptor = descriptor
@@ -53,7 +54,6 @@ package final class PIDFile {
             guard fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else { throw .last("fcntl") }
             // The lock belongs to the open file, and so is ours already.
             guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw .last("flock") }
-            try writeNumber()
         } catch {
             throw .system(path: path, error)
         }

@@ -90,6 +90,15 @@ struct PIDFileTests {
         first.remove()
     }
 
+    @Test func `the next image finds its number there, and writes nothing`() throws {
+        try Shell.run("echo \(getpid()) >'\(path)'")
+        // By this one nobody could.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let file = try PIDFile(adopting: descriptor, path: path)
+        #expect(try text(path) == "\(getpid())\n")
+        file.remove()
+    }
+
     @Test func `a file that has another name too is not written to`() throws {
         try Shell.run("cd '\(folder.path)'; echo secret >other; ln other apus.pid")
         let error = #expect(throws: PIDFileError.self) { try PIDFile(path) }

@@ -37,10 +37,11 @@ class Tally:
         self.failures, self.resets = [], []
         self.slowest = 0.0
 
-    def failed(self, kind, connection, error, began):
+    def failed(self, kind, connection, error):
+        """Who comes late to a request, for want of a core, may have had the connection since long."""
         reason = str(error) or type(error).__name__
         known = {"kind": kind, "reason": reason[:150], "process": connection.process}
-        self.failures.append(known | {"began": began, "at": time.monotonic()})
+        self.failures.append(known | {"began": connection.began, "at": time.monotonic()})
 
     def told(self):
         return {
@@ -65,11 +66,10 @@ class Life:
         while not self.tally.stopping:
             connection = self.made(self.ports)
             self.tally.connections[self.kind] += 1
-            began = time.monotonic()
             try:
                 await asyncio.wait_for(connection.open(self.path), LIMIT)
             except Exception as error:
-                self.tally.failed(self.kind, connection, f"opening: {str(error) or type(error).__name__}", began)
+                self.tally.failed(self.kind, connection, f"opening: {str(error) or type(error).__name__}")
                 await asyncio.sleep(0.1)
                 continue
             await asyncio.gather(*(self.requests(connection) for _ in range(self.streams)))
@@ -83,7 +83,7 @@ class Life:
             try:
                 process = await asyncio.wait_for(connection.ask(self.path), LIMIT)
             except Exception as error:
-                self.tally.failed(self.kind, connection, error, began)
+                self.tally.failed(self.kind, connection, error)
                 connection.ended = connection.ended or "failed"
                 return
             if process:

@@ -102,7 +102,7 @@ private struct RandomWorld {
     }
 
     private mutating func ready(_ id: Int) {
-        guard processes[id]?.isReady == false, processes[id]?.isKilled == false else { return }
+        guard let process = processes[id], !process.isReady, !process.isKilled, !process.isHanging else { return }
         processes[id]?.isReady = true
         feed(.workerReady(id: id))
     }
@@ -165,7 +165,8 @@ private struct RandomWorld {
     mutating func calmDown() {
         guard exitCode == nil, violation == nil else { return }
         isCalm = true
-        for _ in 0..<200 {
+        // Longer than a start that hangs may take.
+        for _ in 0..<400 {
             answerEverything()
             pass(.seconds(1))
         }

@@ -75,18 +75,7 @@ package final class PIDFile {
     /// Opens and locks the file; nil where another process has the lock.
     private static func lock(_ path: String) throws(SystemError) -> Int32? {
         while true {
-            // A link of either kind would have us write wherever somebody else likes; a FIFO would hold us.
-            let descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o644)
-            guard descriptor >= 0 else { throw .last("open") }
-            var status = stat()
-            guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-                close(descriptor)
-                throw SystemError("open", code: EINVAL)
-            }
-            guard status.st_nlink <= 1 else {
-                close(descriptor)
-                throw SystemError("open", code: EMLINK)
-            }
+            let descriptor = try openRegular(path)
             guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
                 let error = SystemError.last("flock")
                 close(descriptor)
@@ -101,6 +90,22 @@ package final class PIDFile {
             // Its last holder has removed it between our opening and our lock.
             close(descriptor)
         }
+    }
+
+    private static func openRegular(_ path: String) throws(SystemError) -> Int32 {
+        // A link of either kind would have us write wherever somebody else likes; a FIFO would hold us.
+        let descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw .last("open") }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw SystemError("open", code: EINVAL)
+        }
+        guard status.st_nlink <= 1 else {
+            close(descriptor)
+            throw SystemError("open", code: EMLINK)
+        }
+        return descriptor
     }
 
     /// Whether the file is empty, or begins with a number as one of ours does.

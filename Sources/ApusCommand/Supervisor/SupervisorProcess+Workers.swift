@@ -103,6 +103,9 @@ extension SupervisorProcess {
 
     // MARK: - What is said
 
+    /// Messages of one worker that are heard before others have their turn. One in order has a few to say.
+    private static let mostMessagesAtOnce = 256
+
     /// Sends a message; a worker that has not taken very many of them is beyond help.
     func tell(_ id: Int, _ message: ControlMessage, _ descriptors: [Int32] = []) {
         guard let worker = workers[id], !worker.channel.isClosed, !worker.channel.send(message, descriptors),
@@ -127,8 +130,9 @@ extension SupervisorProcess {
         feed(.examined(id: id, runDelay: ProcessFacts.runDelay(worker.pid)))
     }
 
+    /// Hears what a worker has said; one that says very much is heard further in the next turn.
     func readMessages(of worker: SupervisedWorker) {
-        while true {
+        for _ in 0..<Self.mostMessagesAtOnce {
             switch worker.channel.receive() {
             case .message(let message, let descriptors):
                 for descriptor in descriptors { Glibc.close(descriptor) }

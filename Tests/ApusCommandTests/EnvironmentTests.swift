@@ -69,8 +69,8 @@ struct EnvironmentTests {
         (["--limit-max-requests", "1"], ("APUS_LIMIT_MAX_REQUESTS", "1")),
         (["--worker-max-age", "1"], ("APUS_WORKER_MAX_AGE", "1")),
         (["--workers-lifetime", "1"], ("APUS_WORKERS_LIFETIME", "1")),
-        (["--worker-max-memory", "1"], ("APUS_WORKER_MAX_MEMORY", "1")),
-        (["--workers-max-rss", "1"], ("APUS_WORKERS_MAX_RSS", "1")), (["--pin-workers"], ("APUS_PIN_WORKERS", "yes")),
+        (["--worker-max-memory", "64"], ("APUS_WORKER_MAX_MEMORY", "64")),
+        (["--workers-max-rss", "64"], ("APUS_WORKERS_MAX_RSS", "64")), (["--pin-workers"], ("APUS_PIN_WORKERS", "yes")),
         (["--status-socket", "/a"], ("APUS_STATUS_SOCKET", "/a")),
         (["--status-socket", "none"], ("APUS_STATUS_SOCKET", "none")),
     ])

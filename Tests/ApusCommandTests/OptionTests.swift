@@ -122,9 +122,8 @@ struct OptionTests {
     @Test func `the options of workers reach the supervisor`() throws {
         let given = try settings([
             "--workers", "2", "--max-workers", "3", "--worker-timeout", "0.5", "--max-requests", "4",
-            "--max-requests-jitter", "5", "--worker-max-age", "6.5", "--worker-max-memory", "7", "--pin-workers",
-            "--user",
-            "a", "--group", "b", "--pid-file", "/c", "--status-socket", "/d",
+            "--max-requests-jitter", "5", "--worker-max-age", "6.5", "--worker-max-memory", "64", "--pin-workers",
+            "--user", "a", "--group", "b", "--pid-file", "/c", "--status-socket", "/d",
         ])
         var supervisor = SupervisorSettings()
         supervisor.workers = 2
@@ -133,7 +132,7 @@ struct OptionTests {
         supervisor.maxRequests = 4
         supervisor.maxRequestsJitter = 5
         supervisor.maxAge = 6.5
-        supervisor.maxMemory = 7 << 20
+        supervisor.maxMemory = 64 << 20
         supervisor.pinsWorkers = true
         supervisor.user = "a"
         supervisor.group = "b"

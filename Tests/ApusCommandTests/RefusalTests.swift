@@ -74,6 +74,10 @@ struct RefusalTests {
         (["--workers", "2", "--worker-max-age=-1"], "--worker-max-age: '-1' is not a number of seconds"),
         (["--workers", "2", "--worker-max-memory", "1G"], "--worker-max-memory: '1G' is not a number from 0 on"),
         (
+            ["--workers", "2", "--worker-max-memory", "63"],
+            "--worker-max-memory: '63' is too little: a worker needs up to 64 MiB for itself"
+        ),
+        (
             ["--workers", "2", "--workers-max-rss", "9223372036854775807"],
             "--worker-max-memory: '9223372036854775807' MiB are more than there can be"
         ),

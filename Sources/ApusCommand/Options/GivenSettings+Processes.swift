@@ -48,8 +48,18 @@ extension GivenSettings {
         }
         let age = try setting(given.workerMaxAge, "worker-max-age", "workers-lifetime")?.seconds()
         settings.maxAge = age.flatMap { $0 > 0 ? $0 : nil }
-        let memory = try setting(given.workerMaxMemory, "worker-max-memory", "workers-max-rss")?.mebibytes()
-        settings.maxMemory = memory.flatMap { $0 > 0 ? $0 : nil }
+        if let memory = setting(given.workerMaxMemory, "worker-max-memory", "workers-max-rss") {
+            settings.maxMemory = try maxMemory(memory)
+        }
+    }
+
+    /// Less than a fresh worker has would replace it for ever.
+    private func maxMemory(_ setting: Setting) throws(ConfigurationError) -> Int? {
+        let (bytes, least) = (try setting.mebibytes(), SupervisorSettings.leastMaxMemory)
+        guard bytes == 0 || bytes >= least else {
+            throw setting.error("'\(setting.text)' is too little: a worker needs up to \(least >> 20) MiB for itself")
+        }
+        return bytes > 0 ? bytes : nil
     }
 
     /// What is meant for workers does nothing without them.

@@ -154,7 +154,7 @@ extension WorkerRecord {
     func excess(residentBytes: Int?, limit: Int?) -> String? {
         if let requestLimit, requests >= requestLimit { return "it has served \(requests) requests" }
         if let limit, let residentBytes, residentBytes > limit {
-            return "its memory has grown to \(residentBytes) bytes"
+            return "its memory has grown to \(residentBytes >> 20) MiB"
         }
         return nil
     }

@@ -2,6 +2,8 @@
 public struct SupervisorSettings: Sendable, Hashable {
     /// The most workers that a server can be given: each has two slots among the sockets of every place.
     public static let mostWorkers = 64
+    /// The least that ``maxMemory`` can be, in bytes. A fresh worker has some 25 MiB.
+    public static let leastMaxMemory = 64 << 20
 
     /// How many workers there are at the start; nil: the server runs in this process, without a supervisor.
     public var workers: Int?

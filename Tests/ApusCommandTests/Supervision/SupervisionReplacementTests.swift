@@ -209,14 +209,14 @@ struct SupervisionReplacementTests {
     }
 
     @Test func `a worker is replaced for its memory, above the limit and not at it`() {
-        var bench = SupervisionBench.serving(workers: 1) { $0.maxMemory = 1000 }
-        bench.residentBytes = [1: 1000]
+        var bench = SupervisionBench.serving(workers: 1) { $0.maxMemory = 100 << 20 }
+        bench.residentBytes = [1: 100 << 20]
         bench.advance(seconds: 2)
         #expect(bench.take { $0.isSpawn } == [])
-        bench.residentBytes = [1: 1001]
+        bench.residentBytes = [1: 100 << 20 | 1]
         bench.advance(seconds: 2)
         #expect(bench.take { $0.isSpawn } == [.spawn(id: 2, index: 0, slot: 1)])
-        #expect(bench.logged("its memory has grown to 1001 bytes"))
+        #expect(bench.logged("its memory has grown to 100 MiB"))
     }
 
     @Test func `nobody is recycled during a reload, and a reload goes first`() {

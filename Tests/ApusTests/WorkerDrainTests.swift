@@ -117,6 +117,43 @@ struct WorkerDrainTests {
         }
     }
 
+    @Test func `who is sent to a worker that only waits for its application's end is left to others`() async throws {
+        let gate = Gate()
+        let ending = Counter()
+        try await withWorkers(slotCount: 2) { workers in
+            let leaving = try await workers.start(0, lifespan: true) { scope, receive, send in
+                switch scope {
+                case .lifespan:
+                    _ = try await receive()
+                    try await send(.startupComplete)
+                    _ = try await receive()
+                    ending.add()
+                    await gate.wait()
+                    try await send(.shutdownComplete)
+                case .http:
+                    try await send(.responseStart(status: 200))
+                    try await send(.responseBody("the application has ended"))
+                default: break
+                }
+            }
+            let staying = try await workers.start(1)
+            try await workers.steer([1])
+            leaving.server.shutdown(reloading: true)
+            try await expectEventually { ending.value == 1 }
+            // Worker 1 does not know yet what the kernel and worker 0 know.
+            staying.server.setNewcomers([0])
+            await withCheckedContinuation { continuation in
+                staying.server.report { _ in continuation.resume() }
+            }
+            async let answer = HTTP3TestClient(port: workers.port).get().body
+            try await expectEventually { workers.hasForwarded(to: 0) }
+            staying.server.setNewcomers([1])
+            #expect(try await answer == "slot 1")
+            gate.open()
+            try await leaving.run.value
+        }
+    }
+
     @Test("WebSockets are told whether to come again", arguments: [true, false])
     func webSockets(_ reloading: Bool) async throws {
         try await withWorkers(slotCount: 2, { $0.tls = nil }) { workers in

@@ -93,6 +93,11 @@ final class SlotIntake {
         acceptors = []
     }
 
+    /// Leaves what other workers forward from now on to the slot's next reader.
+    func stopForwarded() {
+        forwarded?.stop()
+    }
+
     /// Accepts what waits already, and leaves what comes from now on to others.
     ///
     /// - Parameters:
@@ -115,6 +120,6 @@ final class SlotIntake {
         stopAccepting()
         for port in ports { port.socket.stop() }
         ports = []
-        forwarded?.stop()
+        stopForwarded()
     }
 }

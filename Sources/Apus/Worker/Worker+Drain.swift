@@ -53,7 +53,7 @@ extension Worker {
 
     private func endConnections(_ reason: String) {
         // Nobody is let in who would be ended, too.
-        for intake in intakes { intake.stopAccepting() }
+        admitNobody()
         for driver in connections.values {
             driver.terminate(reason)
         }
@@ -85,9 +85,19 @@ extension Worker {
         drainTimer?.set(nil)
         // What goes on goes on without the loop.
         leftApplications = [:]
-        // Who comes from here on waits in the kernel for the slot's next reader: this loop may end at any moment.
-        for intake in intakes { intake.stopAccepting() }
+        // This loop may end at any moment.
+        admitNobody()
         drained()
+    }
+
+    /// Has everybody who comes from here on wait in the kernel for the slot's next reader.
+    private func admitNobody() {
+        for intake in intakes {
+            intake.stopAccepting()
+            // Newcomers over QUIC are among what workers send here that do not know yet; where everybody goes, they are
+            // refused.
+            if othersStay { intake.stopForwarded() }
+        }
     }
 }
 

@@ -47,8 +47,12 @@ final class WorkersFixture: Sendable {
         return try SlotSockets(encoded: sockets.encoded, descriptors: sockets.descriptors.map { dup($0) })
     }
 
-    /// Starts the worker of a slot.
-    func start(_ slot: Int, application: @escaping TestApplication) async throws -> ServerFixture {
+    /// Starts the worker of a slot. The lifespan scope is answered here unless `lifespan` is set.
+    func start(
+        _ slot: Int,
+        lifespan: Bool = false,
+        application: @escaping TestApplication
+    ) async throws -> ServerFixture {
         let log = LogRecorder()
         let membership = Membership(
             slot: slot,
@@ -61,7 +65,7 @@ final class WorkersFixture: Sendable {
         let server = Server(
             configuration: configuration,
             application: ClosureApplication { scope, receive, send in
-                if case .lifespan = scope { return }
+                if case .lifespan = scope, !lifespan { return }
                 try await application(scope, receive, send)
             },
             logger: log.logger,
@@ -86,6 +90,12 @@ final class WorkersFixture: Sendable {
     func adopt(_ slot: Int, by worker: ServerFixture) throws {
         let receiver = dup(pairs.forwarding(of: slot).receiver)
         worker.server.adopt(slot, try socketsOfItsOwn(slot), receiver: receiver)
+    }
+
+    /// Whether datagrams that were forwarded to a slot wait to be read.
+    func hasForwarded(to slot: Int) -> Bool {
+        var receiver = pollfd(fd: pairs.forwarding(of: slot).receiver, events: Int16(POLLIN), revents: 0)
+        return poll(&receiver, 1, 0) == 1
     }
 
     /// Ends a worker at once.

@@ -1,5 +1,6 @@
 import Apus
 import ApusGateway
+import ApusTestClients
 import Foundation
 import Testing
 
@@ -127,6 +128,31 @@ struct ListeningTests {
             async let late = third.response()
             second.breakOff()
             #expect(try await late.status == 200)
+        }
+    }
+
+    @Test func `connections over QUIC and over TCP have one bound`() async throws {
+        try await withServer(
+            {
+                $0.limits.maxConnections = 2
+                $0.tls = try? TestCertificate.shared()
+                $0.insecureBinds = [.address(host: "127.0.0.1", port: 0)]
+            },
+            application: application
+        ) { fixture in
+            let plain = try #require(fixture.listeners.last?.address.port)
+            let first = try RawClient(port: plain)
+            try await first.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+            #expect(try await first.response().status == 200)
+            let second = try HTTP3TestClient(port: fixture.port)
+            #expect(try await second.get().status == 200)
+            await #expect(throws: ClientFailure.self) { try await HTTP3TestClient(port: fixture.port).get() }
+            let third = try RawClient(port: plain)
+            try await third.send("GET / HTTP/1.1\r\nhost: test\r\n\r\n")
+            async let late = third.response()
+            second.close()
+            #expect(try await late.status == 200)
+            await #expect(throws: ClientFailure.self) { try await HTTP3TestClient(port: fixture.port).get() }
         }
     }
 

@@ -40,6 +40,7 @@ final class QUICDriver {
     // MARK: - Input
 
     func read(from port: QUICPort) {
+        makeRoom()
         let now = worker.loop.now
         for _ in 0..<Self.maxBatchesPerTurn {
             let mayHaveMore = port.socket.receiveBatch { datagram, remote, local, ecn in
@@ -53,7 +54,13 @@ final class QUICDriver {
         serveTouched()
     }
 
-    /// Takes a datagram that another worker got; ``serveTouched()`` has to follow.
+    /// Finds out how many newcomers there is room for: all connections of a worker have one bound, over whatever and at
+    /// whichever place they came.
+    func makeRoom() {
+        endpoint.room = worker.roomForConnections
+    }
+
+    /// Takes a datagram that another worker got, after ``makeRoom()``; ``serveTouched()`` has to follow.
     func receiveForwarded(
         _ datagram: UnsafeRawBufferPointer,
         local: SocketAddress,

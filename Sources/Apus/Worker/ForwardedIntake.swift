@@ -33,6 +33,7 @@ final class ForwardedIntake: EventHandler {
     }
 
     func handle(_ events: IOEvents) {
+        worker.awaitDatagrams()
         for _ in 0..<Self.maxBatchesPerTurn {
             let mayHaveMore = datagrams.receiveBatch { datagram, place, remote, local, ecn in
                 worker.places[place]?.quic?

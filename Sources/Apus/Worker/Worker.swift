@@ -162,6 +162,11 @@ final class Worker: @unchecked Sendable {
 
     private func isSlot(_ slot: Int) -> Bool { (0..<slotCount).contains(slot) }
 
+    /// Prepares for forwarded datagrams.
+    func awaitDatagrams() {
+        for place in places.values { place.quic?.makeRoom() }
+    }
+
     /// Serves what forwarded datagrams have touched.
     func serveDatagrams() {
         for place in places.values { place.quic?.serveTouched() }

@@ -73,7 +73,8 @@ extension QUICEndpoint {
     /// Where all drain, nobody is let in. Where only this worker does, who was sent here by one that did not know yet is
     /// served: its next connection goes elsewhere.
     private func admits(_ arrival: Arrival) -> Bool {
-        connectionCount < configuration.limits.maxConnections && (!isShuttingDown || isLeaving && arrival.isForwarded)
+        connectionCount < configuration.limits.maxConnections && room > 0
+            && (!isShuttingDown || isLeaving && arrival.isForwarded)
     }
 
     private func accept(_ arrival: Arrival, _ header: ngtcp2_pkt_hd, _ proof: AddressTokens.Proof) -> Int? {
@@ -86,6 +87,7 @@ extension QUICEndpoint {
         )
         guard let connection = HTTP3Connection(newcomer, endpoint: self, now: arrival.now) else { return drop() }
         connectionCount += 1
+        room -= 1
         if case .none = proof {
             connection.isUnproved = true
             gate.began()

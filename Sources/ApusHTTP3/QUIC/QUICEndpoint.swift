@@ -31,6 +31,8 @@ package final class QUICEndpoint {
     package private(set) var droppedDatagrams = 0
     /// Connections that are open.
     package internal(set) var connectionCount = 0
+    /// How many more there is room for, where the driver has others that count against the same bound.
+    package var room = Int.max
     /// Counts the Retry packets that were sent.
     package internal(set) var retriesSent = 0
     /// Whether so many clients come without a proof of their address that it is demanded now (``QUICRetry/automatic``).

@@ -90,6 +90,17 @@ import Testing
         #expect(simulation.endpoint.table.count == 0)
     }
 
+    /// RFC 9000 §6.1: else two servers could be made to negotiate with each other for ever.
+    @Test func aVersionNegotiationIsNotAnswered() throws {
+        let simulation = try Simulation()
+        var datagram = [UInt8](repeating: 0, count: 1200)
+        for (version, isAnswered) in [([0x1a, 0x2a, 0x3a, 0x4a], true), ([0, 0, 0, 0], false)] as [([UInt8], Bool)] {
+            datagram.replaceSubrange(0..<7, with: [0xc3] + version + [8, 1])
+            receive(datagram, simulation)
+            #expect((simulation.endpoint.nextTransmit(into: simulation.buffer) != nil) == isAnswered)
+        }
+    }
+
     @Test func reflectionPortsAreNotAnswered() throws {
         let simulation = try Simulation()
         var datagram = [UInt8](repeating: 0, count: 1200)

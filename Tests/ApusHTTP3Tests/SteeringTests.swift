@@ -258,6 +258,37 @@ import Testing
         #expect(!late.isOver)
     }
 
+    @Test func `every client of a dead worker is told at once, whatever strangers ask meanwhile`() throws {
+        let cluster = try Cluster(slots: 1)
+        let buffer = TransmitBuffer()
+        let source = SocketAddress(literal: "10.0.9.9", port: 999)!
+        func answers(to datagrams: [[UInt8]], from cluster: Cluster) -> Int {
+            for datagram in datagrams {
+                _ = cluster.receive(datagram, from: source, at: cluster[0], isForwarded: false)
+            }
+            var count = 0
+            while cluster[0].endpoint.nextTransmit(into: buffer) != nil { count += 1 }
+            return count
+        }
+        /// What clients send on connections that nobody remembers.
+        func packets(_ count: Int, to cluster: Cluster) -> [[UInt8]] {
+            (0..<count)
+                .map { _ in
+                    let id = cluster[0].endpoint.routing.make()
+                    return [0x40] + id.withUnsafeBytes { Array($0) } + [UInt8](repeating: 0, count: 30)
+                }
+        }
+        // An unknown version of QUIC.
+        var stranger = [UInt8](repeating: 0, count: 1200)
+        stranger.replaceSubrange(0..<7, with: [0xc3, 0x1a, 0x2a, 0x3a, 0x4a, 8, 1])
+        #expect(answers(to: Array(repeating: stranger, count: 500), from: cluster) == 100)
+        #expect(answers(to: packets(1000, to: cluster), from: cluster) == 1000)
+
+        let bounded = try Cluster(slots: 1) { $0.statelessResetsPerSecond = 300 }
+        #expect(answers(to: packets(301, to: bounded), from: bounded) == 300)
+        #expect(answers(to: [stranger], from: bounded) == 1)
+    }
+
     // MARK: Whatever comes
 
     @Test(arguments: [1, 2, 3, 4] as [UInt64])

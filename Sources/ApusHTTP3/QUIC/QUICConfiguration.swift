@@ -22,8 +22,11 @@ package struct QUICConfiguration: Sendable {
     package var slotCount = 1
     /// The largest UDP payload that is tried; ngtcp2 finds out by itself whether the path carries it.
     package var maxPayloadSize = 1452
-    /// Stateless resets, version negotiations and refusals that are answered in one second; more are dropped.
+    /// Version negotiations and refusals that are sent in one second; what would cause more is dropped.
     package var statelessAnswersPerSecond = 100
+    /// Stateless resets that are sent in one second. All clients of a worker that has died wait for theirs; nobody causes one who
+    /// does not know an ID of this server's, and it costs a few microseconds.
+    package var statelessResetsPerSecond = 10_000
 
     package var retry = QUICRetry.automatic
     /// Handshakes of clients with unproved addresses that are begun in one second before ``QUICRetry/automatic`` demands

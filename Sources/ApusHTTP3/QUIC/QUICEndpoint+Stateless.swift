@@ -32,7 +32,7 @@ extension QUICEndpoint {
     func resetStateless(_ arrival: Arrival, _ identifier: ConnectionID) -> Int? {
         // Shorter than its trigger, so that two endpoints cannot reset each other for ever (RFC 9000 §10.3.3).
         let length = min(arrival.datagram.count - 1, 43)
-        guard length >= ConnectionIDRouting.length + 20, answerBudget.take(arrival.now) else { return drop() }
+        guard length >= ConnectionIDRouting.length + 20, resetBudget.take(arrival.now) else { return drop() }
         var token: [UInt8] = Array(repeating: 0, count: Int(NGTCP2_STATELESS_RESET_TOKENLEN))
         var target = identifier.cValue
         token.withUnsafeMutableBytes { resetToken($0, of: &target, secret: configuration.secrets.staticSecret) }

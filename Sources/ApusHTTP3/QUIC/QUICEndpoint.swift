@@ -47,6 +47,8 @@ package final class QUICEndpoint {
     private var closedExpiries = ExpiryHeap<ClosedConnection>()
     private var answers: [HeldTrain] = []
     var answerBudget: TokenBucket
+    /// Of its own, so that strangers, who need not even show their address, cannot use it up.
+    var resetBudget: TokenBucket
     var tokens: AddressTokens
     var gate: RetryGate
 
@@ -57,8 +59,9 @@ package final class QUICEndpoint {
             slot: configuration.slot,
             slotCount: configuration.slotCount
         )
-        let rate = configuration.statelessAnswersPerSecond
-        answerBudget = TokenBucket(burst: rate, perSecond: Double(rate))
+        let (answers, resets) = (configuration.statelessAnswersPerSecond, configuration.statelessResetsPerSecond)
+        answerBudget = TokenBucket(burst: answers, perSecond: Double(answers))
+        resetBudget = TokenBucket(burst: resets, perSecond: Double(resets))
         tokens = AddressTokens(configuration: configuration)
         gate = RetryGate(configuration: configuration)
     }

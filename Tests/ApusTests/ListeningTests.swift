@@ -131,6 +131,19 @@ struct ListeningTests {
         }
     }
 
+    @Test func `a server that stays full says so now and then, not with each connection`() async throws {
+        try await withServer({ $0.limits.maxConnections = 1 }, application: application) { fixture in
+            for _ in 0..<20 {
+                let client = try fixture.client()
+                try await client.send("GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+                #expect(try await client.response().status == 200)
+            }
+            // More than once only where this takes longer than the time between two lines.
+            let count = fixture.log.lines.count { $0.contains("accepting pauses") }
+            #expect((1...4).contains(count))
+        }
+    }
+
     @Test func `connections over QUIC and over TCP have one bound`() async throws {
         try await withServer(
             {

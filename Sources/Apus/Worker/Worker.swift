@@ -10,6 +10,9 @@ import Logging
 /// `@unchecked Sendable`: the constants may be read from anywhere; everything else is touched on the loop's thread only,
 /// or before it starts.
 final class Worker: @unchecked Sendable {
+    /// From one log line about too many connections to the next.
+    private static let reportInterval = TimeSpan.seconds(10)
+
     let loop: EventLoop
     let configuration: Configuration
     let application: any Application
@@ -38,6 +41,7 @@ final class Worker: @unchecked Sendable {
 
     var connections: [ObjectIdentifier: ConnectionDriver] = [:]
     var isPaused = false
+    private var nextPauseReport = Instant(nanoseconds: 0)
     private var isAccepting = false
     /// Whether the server goes: what is new is told so.
     var isDraining = false
@@ -196,8 +200,11 @@ final class Worker: @unchecked Sendable {
         connections[ObjectIdentifier(driver)] = driver
         guard connections.count >= configuration.limits.maxConnections, !isPaused else { return }
         isPaused = true
-        logger.warning("\(connections.count) connections are open, as many as may be: accepting pauses")
         for intake in intakes { intake.pauseAccepting() }
+        // A server that is full pauses with each connection that takes the place of another.
+        guard loop.now >= nextPauseReport else { return }
+        nextPauseReport = loop.now + Self.reportInterval
+        logger.warning("\(connections.count) connections are open, as many as may be: accepting pauses")
     }
 
     /// A connection has agreed on the version that it speaks.

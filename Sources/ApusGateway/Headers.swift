@@ -41,6 +41,8 @@ public struct Headers: Sendable {
         byteCount: Int,
         filledBy fill: (UnsafeMutableBufferPointer<Field>, UnsafeMutableRawBufferPointer) -> Void
     ) {
+        // To append nothing is to write a count of 0 into the empty array that all threads share.
+        guard fieldCount > 0 else { return }
         // Not by an initialiser of Array, all of which look the element's type up at each call.
         fields.append(addingCapacity: fieldCount) { fields in
             fields.withUnsafeMutableBufferPointer { fields, filledCount in

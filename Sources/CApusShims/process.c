@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,10 +13,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -270,70 +267,7 @@ ssize_t apus_write_now(int fd, const void *bytes, size_t count) {
     return written >= 0 ? written : -errno;
 }
 
-// Accounts
-
-int apus_set_group(gid_t group) {
-    return setresgid(group, group, group) == 0 ? 0 : -errno;
-}
-
-int apus_set_user(uid_t user) {
-    return setresuid(user, user, user) == 0 ? 0 : -errno;
-}
-
-int apus_set_groups(const char *name, gid_t group) {
-    int result = name != NULL ? initgroups(name, group) : setgroups(1, &group);
-    return result == 0 ? 0 : -errno;
-}
-
-int apus_is_account(uid_t user, gid_t group) {
-    uid_t users[3];
-    gid_t groups[3];
-    if (getresuid(&users[0], &users[1], &users[2]) != 0 || getresgid(&groups[0], &groups[1], &groups[2]) != 0) {
-        return 0;
-    }
-    for (int index = 0; index < 3; index++) {
-        if (users[index] != user || groups[index] != group) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-// The title
-
-static char *title_area;
-static size_t title_capacity;
-
-// The C library gives these to constructors too. The kernel lays the arguments out one after the other.
-__attribute__((constructor)) static void find_arguments(int count, char **arguments) {
-    if (count <= 0 || arguments == NULL || arguments[0] == NULL) {
-        return;
-    }
-    char *end = arguments[0];
-    for (int index = 0; index < count && arguments[index] == end; index++) {
-        end += strlen(end) + 1;
-    }
-    title_area = arguments[0];
-    title_capacity = (size_t)(end - arguments[0]);
-}
-
-void apus_set_title(const char *title) {
-    if (title_capacity > 0) {
-        // The last byte stays 0: else the kernel would show what lies behind, the environment.
-        size_t length = strnlen(title, title_capacity - 1);
-        memcpy(title_area, title, length);
-        memset(title_area + length, 0, title_capacity - length);
-    }
-    // Of the main thread, whichever this is; the file is not ours to open once we have changed our user.
-    int fd = open("/proc/self/comm", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t ignored = write(fd, title, strnlen(title, 15));
-        (void)ignored;
-        close(fd);
-    } else if (gettid() == getpid()) {
-        prctl(PR_SET_NAME, title);
-    }
-}
+// The executable
 
 int apus_open_own_executable(void) {
     int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);

@@ -68,7 +68,8 @@ package final class PIDFile {
     package func remove() {
         guard !isRemoved else { return }
         isRemoved = true
-        if Self.isAt(path, descriptor), unlink(path) != 0 { _ = ftruncate(descriptor, 0) }
+        // Of a folder that may not even be searched nothing is known.
+        if !(Self.isAt(path, descriptor) && unlink(path) == 0) { _ = ftruncate(descriptor, 0) }
         close(descriptor)
     }
 

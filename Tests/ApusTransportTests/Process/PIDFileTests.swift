@@ -56,12 +56,13 @@ struct PIDFileTests {
         #expect(try text(path) == content)
     }
 
-    @Test func `in a folder that is not ours any more the file is emptied`() throws {
+    @Test(arguments: [0o555, 0o000] as [mode_t])
+    func `in a folder that is not ours any more the file is emptied`(mode: mode_t) throws {
         let file = try PIDFile(path)
         // An ordinary account may not remove it, and for the moment root is one, on this thread.
         let symbol = try #require(dlsym(nil, "setfsuid"))
         let setFileSystemUser = unsafeBitCast(symbol, to: (@convention(c) (uid_t) -> Int32).self)
-        #expect(chmod(folder.path, 0o555) == 0)
+        #expect(chmod(folder.path, mode) == 0)
         if geteuid() == 0 { _ = setFileSystemUser(65_534) }
         file.remove()
         _ = setFileSystemUser(geteuid())

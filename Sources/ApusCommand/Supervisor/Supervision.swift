@@ -134,10 +134,12 @@ struct Supervision {
         for id in workers.keys {
             workers[id]?.watch?.startAnew(now)
         }
-        // Where everything stood still (a container can), the workers' own time is up now, and they are about to leave.
+        // Where everything stood still (a container can), so did the starts; and the own time of workers that drain is up
+        // now, so that they are about to leave.
         guard now.since(deadline) >= Self.drainMargin else { return }
         let leave = now + Self.drainMargin
         for (id, worker) in workers {
+            workers[id]?.startDeadline = now + Self.startTimeout
             if let deadline = worker.drainDeadline { workers[id]?.drainDeadline = max(deadline, leave) }
         }
     }

@@ -25,6 +25,8 @@ struct WorkerRecord: Equatable, Sendable {
     /// When it was spawned.
     let startedAt: Instant
     var state = State.starting
+    /// When its start takes too long.
+    var startDeadline: Instant
     /// How many requests it has served, by its last answer.
     var requests = 0
 
@@ -52,6 +54,7 @@ struct WorkerRecord: Equatable, Sendable {
         self.index = index
         self.slot = slot
         self.startedAt = startedAt
+        startDeadline = startedAt + Supervision.startTimeout
     }
 
     /// What the log calls it.
@@ -61,7 +64,7 @@ struct WorkerRecord: Equatable, Sendable {
     var due: Instant? {
         switch state {
         case .killed: return nil
-        case .starting: return startedAt + Supervision.startTimeout
+        case .starting: return startDeadline
         case .standby: return watch?.due
         case .draining: return drainDeadline
         case .active:

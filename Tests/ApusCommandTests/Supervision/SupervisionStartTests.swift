@@ -88,6 +88,17 @@ struct SupervisionStartTests {
         #expect(bench.logged("no worker can start"))
     }
 
+    @Test func `where all stood still for a while, a start has its whole time again`() {
+        var bench = SupervisionBench(workers: 1)
+        bench.feed(.start)
+        bench.forget()
+        bench.sleep(seconds: 310)
+        bench.advance(seconds: 299.9)
+        #expect(bench.take() == [])
+        bench.advance(seconds: 0.1)
+        #expect(bench.take() == [.kill(id: 1)])
+    }
+
     @Test func `a start that does not end is one that failed, and five of them are enough`() {
         var bench = SupervisionBench(workers: 1)
         bench.feed(.start)

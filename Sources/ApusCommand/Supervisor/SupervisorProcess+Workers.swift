@@ -84,8 +84,8 @@ extension SupervisorProcess {
     func reap() {
         for worker in workers.values.sorted(by: { $0.id < $1.id }) {
             guard let reason = ChildProcess.exited(worker.pid) else { continue }
-            // What it has said before its end comes first.
-            readMessages(of: worker)
+            // What it has said before its end comes first: all of it, of which there is an end now.
+            readMessages(of: worker, atMost: .max)
             worker.close()
             workers[worker.id] = nil
             let exit: WorkerExit =
@@ -104,7 +104,7 @@ extension SupervisorProcess {
     // MARK: - What is said
 
     /// Messages of one worker that are heard before others have their turn. One in order has a few to say.
-    private static let mostMessagesAtOnce = 256
+    static let mostMessagesAtOnce = 256
 
     /// Sends a message; a worker that has not taken very many of them is beyond help.
     func tell(_ id: Int, _ message: ControlMessage, _ descriptors: [Int32] = []) {
@@ -123,7 +123,7 @@ extension SupervisorProcess {
         if !worker.channel.isCongested { tell(id, .ping(number)) }
     }
 
-    /// Hears all that a worker has said, then finds out how long it has waited for a core.
+    /// Hears what a worker has said, then finds out how long it has waited for a core.
     func examine(_ id: Int) {
         guard let worker = workers[id] else { return }
         readMessages(of: worker)
@@ -131,8 +131,8 @@ extension SupervisorProcess {
     }
 
     /// Hears what a worker has said; one that says very much is heard further in the next turn.
-    func readMessages(of worker: SupervisedWorker) {
-        for _ in 0..<Self.mostMessagesAtOnce {
+    func readMessages(of worker: SupervisedWorker, atMost most: Int = mostMessagesAtOnce) {
+        for _ in 0..<most {
             switch worker.channel.receive() {
             case .message(let message, let descriptors):
                 for descriptor in descriptors { Glibc.close(descriptor) }

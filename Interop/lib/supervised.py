@@ -62,6 +62,7 @@ class Supervised(Server):
         if not self.alive:
             raise Failure(self.why_dead())
         with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(5)
             try:
                 asking.connect(self.socket_path)
             except (FileNotFoundError, ConnectionRefusedError):

@@ -166,7 +166,7 @@ final class Worker: @unchecked Sendable {
 
     private func isSlot(_ slot: Int) -> Bool { (0..<slotCount).contains(slot) }
 
-    /// Prepares for forwarded datagrams.
+    /// Prepares for forwarded datagrams. In one turn, all places have the same room.
     func awaitDatagrams() {
         for place in places.values { place.quic?.makeRoom() }
     }

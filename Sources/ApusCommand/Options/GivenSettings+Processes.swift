@@ -53,7 +53,7 @@ extension GivenSettings {
         }
     }
 
-    /// Less than a fresh worker has would replace it for ever.
+    /// Less than any worker has would replace it again and again.
     private func maxMemory(_ setting: Setting) throws(ConfigurationError) -> Int? {
         let (bytes, least) = (try setting.mebibytes(), SupervisorSettings.leastMaxMemory)
         guard bytes == 0 || bytes >= least else {

@@ -34,7 +34,7 @@ struct WorkerArguments: ParsableArguments {
 
     @Option(
         name: [.long, .customLong("workers-max-rss")],
-        help: ArgumentHelp("A worker's memory (default: 0, no end).", valueName: "mib")
+        help: ArgumentHelp("A worker's memory, at least 64 (default: 0, no end).", valueName: "mib")
     )
     var workerMaxMemory: String?
 

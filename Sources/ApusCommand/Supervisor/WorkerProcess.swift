@@ -144,6 +144,7 @@ final class WorkerProcess: @unchecked Sendable {
         }
     }
 
+    /// Reads a slot that has no worker. Where that fails, its sockets wait for its next worker: the log alone tells.
     private func adopt(_ slot: Int, _ encoded: [UInt8], _ descriptors: [Int32], _ server: Server) {
         guard let receiver = descriptors.first else { return logger.error("slot \(slot) comes without its sockets") }
         do {

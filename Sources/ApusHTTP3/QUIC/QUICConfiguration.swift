@@ -24,8 +24,8 @@ package struct QUICConfiguration: Sendable {
     package var maxPayloadSize = 1452
     /// Version negotiations and refusals that are sent in one second; what would cause more is dropped.
     package var statelessAnswersPerSecond = 100
-    /// Stateless resets that are sent in one second. All clients of a worker that has died wait for theirs; nobody causes one who
-    /// does not know an ID of this server's, and it costs a few microseconds.
+    /// Stateless resets that are sent in one second. All clients of a worker that has died wait for theirs; nobody causes
+    /// one who does not know an ID of this server's, and it costs a few microseconds.
     package var statelessResetsPerSecond = 10_000
 
     package var retry = QUICRetry.automatic

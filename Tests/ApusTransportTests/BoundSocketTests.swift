@@ -40,13 +40,9 @@ private func refusal(_ descriptor: Int32) -> SystemError? {
 
 extension SocketTests {
     @Suite struct BoundSocketTests {
-        /// Whether an address can be bound again: a child that another test has just spawned may hold the socket until its exec.
+        /// Whether an address can be bound again.
         private func isFreed(_ address: SocketAddress) -> Bool {
-            for _ in 0..<500 {
-                if (try? BoundSocket.tcp(address)) != nil { return true }
-                usleep(10_000)
-            }
-            return false
+            isClosedSoon { (try? BoundSocket.tcp(address)) != nil }
         }
 
         private let abstract = BindAddress.abstract(name: "apus-test-\(getpid())-bound")

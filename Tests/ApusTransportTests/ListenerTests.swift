@@ -13,7 +13,7 @@ extension SocketTests {
             let error = #expect(throws: SystemError.self) { _ = try TCPListener(address: first.localAddress) }
             #expect(error?.description == "bind: Address already in use")
             first.close()
-            #expect(throws: Never.self) { try TCPListener(address: first.localAddress).close() }
+            #expect(isClosedSoon { (try? TCPListener(address: first.localAddress).close()) != nil })
         }
 
         @Test func listenersThatSayReusePortShareAPort() throws {
@@ -218,6 +218,7 @@ extension SocketTests {
             first.close()
             rename(path + ".kept", path)
             #expect(status(path) != nil)
+            #expect(isRefused(.unix(path: path)))
             try TCPListener(address: .unix(path: path)).close()
             #expect(status(path) == nil)
             rmdir(directory)

@@ -77,18 +77,26 @@ final class Promise<Value: Sendable>: Sendable {
     }
 }
 
-/// Whether nobody listens any more at an address whose socket was closed. A child that another test has just spawned holds
-/// it until its exec, which is waited for.
-func isRefused(_ address: BindAddress) -> Bool {
+/// Whether it comes true that a descriptor was closed which is nobody's but ours: a child that another test has just spawned
+/// holds it until its exec, which is waited for.
+func isClosedSoon(_ condition: () throws -> Bool) rethrows -> Bool {
     for _ in 0..<500 {
-        do {
-            _ = try Client(address)
-        } catch {
-            return error as? SystemError == SystemError("connect", code: ECONNREFUSED)
-        }
+        if try condition() { return true }
         usleep(10_000)
     }
     return false
+}
+
+/// Whether nobody listens any more at an address whose socket was closed.
+func isRefused(_ address: BindAddress) -> Bool {
+    isClosedSoon {
+        do {
+            _ = try Client(address)
+            return false
+        } catch {
+            return error as? SystemError == SystemError("connect", code: ECONNREFUSED)
+        }
+    }
 }
 
 /// A blocking stream client, which gives up after ten seconds.

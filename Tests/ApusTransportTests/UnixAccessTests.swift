@@ -74,6 +74,7 @@ extension SocketTests {
             first.close()
             try #require(rename(shadow, path) == 0)
             #expect(try status().st_ino == inode)
+            #expect(isRefused(.unix(path: path)))
             let second = try BoundSocket.unix(.unix(path: path), access: UnixAccess(mode: 0o640))
             #expect(try status().st_mode & 0o777 == 0o640)
             #expect(throws: Never.self) { try Client(second.address) }
